@@ -1,0 +1,322 @@
+"""`zmq+ipc://` and `zmq+tcp://`: the default bus, a ZeroMQ connection to the forwarder.
+
+PUB carries publications there, SUB brings everyone's back, DEALER brings acknowledgements and history. Both
+ways in are read by the event loop itself, when ZeroMQ's descriptor says so.
+
+Publications travel in batches, and only one batch is under way at a time: what is published meanwhile forms the
+next one. So a batch that got lost is sent again as it was, before anything later, and order survives every retry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import zmq
+
+from ..errors import BusUnavailable, PublishError, PublishRefused
+from ..stream import History, Position, Publication, Retention
+from ..wire import (
+    Acknowledged,
+    Batch,
+    HistoryReply,
+    HistoryRequest,
+    Item,
+    Refused,
+    WireError,
+    decode_fanout,
+    decode_reply,
+    encode,
+    history_of,
+    topic,
+)
+from .base import Bus, Capabilities
+from .endpoints import Endpoints
+from .inbox import Inbox
+
+logger = logging.getLogger(__name__)
+
+BATCH_ITEMS = 512
+BATCH_BYTES = 1024 * 1024
+FIRST_RESEND = 0.05
+LAST_RESEND = 1.0
+KEEP_INTERVAL = 0.05
+PING_INTERVAL = 1.0
+SILENCE = 3.0
+"""Seconds without an answer after which the forwarder counts as out of reach."""
+INBOX_LIMIT = 10_000
+"""Publications received and not yet consumed at which reading pauses and ZeroMQ's own queue fills instead."""
+DRAIN = 256
+"""Messages read from a socket before the event loop gets a turn."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A publication whose caller waits for its place."""
+
+    item: Item
+    place: asyncio.Future[Position]
+    deadline: float
+
+
+@dataclass(slots=True)
+class Sent:
+    """A message that was sent and not yet answered."""
+
+    message: bytes
+    resend_at: float
+    resend_after: float = FIRST_RESEND
+
+    def due(self, now: float) -> bool:
+        """Whether to send it again at `now`; then the next time is twice as far away."""
+        if now < self.resend_at:
+            return False
+        self.resend_after = min(self.resend_after * 2, LAST_RESEND)
+        self.resend_at = now + self.resend_after
+        return True
+
+
+@dataclass(slots=True)
+class BatchSent(Sent):
+    number: int = 0
+    waiting: list[Waiting] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class RequestSent(Sent):
+    answer: asyncio.Future[HistoryReply] = field(default_factory=asyncio.Future)
+
+
+class ZmqBus(Bus):
+    """See `Bus`. `timeout` in seconds, `queue` in publications, `high_water` in messages."""
+
+    def __init__(self, endpoints: Endpoints, *, durable: bool, timeout: float, queue: int, high_water: int) -> None:
+        self.capabilities = Capabilities(ordered=True, recoverable=True, durable=durable, deduplicating=True)
+        self._endpoints = endpoints
+        self._timeout = timeout
+        self._queue_limit = queue
+        self._high_water = high_water
+        self._identity = secrets.token_bytes(8)
+        self._inbox = Inbox()
+        self._queue: deque[Waiting] = deque()
+        self._batch: BatchSent | None = None
+        self._requests: dict[int, RequestSent] = {}
+        self._subscribing: dict[str, list[asyncio.Future[Position]]] = {}
+        self._number = 0
+        self._flush_scheduled = False
+        self._answered_at = -SILENCE
+
+    @property
+    def reachable(self) -> bool:
+        return self._loop.time() - self._answered_at < SILENCE
+
+    async def open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._context = zmq.Context()
+        self._pub = self._connect(zmq.PUB, self._endpoints.publish)
+        self._sub = self._connect(zmq.SUB, self._endpoints.fanout)
+        self._dealer = self._connect(zmq.DEALER, self._endpoints.requests)
+        self._loop.add_reader(_descriptor(self._sub), self._read_publications)
+        self._loop.add_reader(_descriptor(self._dealer), self._read_replies)
+        self._keeper = self._loop.create_task(self._keep())
+
+    async def close(self) -> None:
+        self._keeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._keeper
+        for socket in (self._sub, self._dealer):
+            self._loop.remove_reader(_descriptor(socket))
+        for socket in (self._pub, self._sub, self._dealer):
+            socket.close()
+        self._context.term()
+        unanswered = [*(self._batch.waiting if self._batch else ()), *self._queue]
+        self._queue.clear()
+        self._batch = None
+        for waiting in unanswered:
+            _fail(waiting, PublishError("the bus was closed before the forwarder answered", id=waiting.item.id))
+
+    async def publish(self, channel: str, data: bytes, *, id: str, retention: Retention) -> Position:
+        if len(self._queue) >= self._queue_limit:
+            raise PublishRefused(f"{len(self._queue)} publications are waiting for the forwarder already", id=id)
+        place: asyncio.Future[Position] = self._loop.create_future()
+        deadline = self._loop.time() + self._timeout
+        self._queue.append(Waiting(Item(channel, id, data, retention), place, deadline))
+        self._schedule_flush()
+        return await place
+
+    async def subscribe(self, channel: str) -> Position:
+        answer: asyncio.Future[Position] = self._loop.create_future()
+        self._subscribing.setdefault(channel, []).append(answer)
+        self._sub.subscribe(topic(channel))
+        # Using a ZeroMQ socket may swallow the edge its descriptor would have shown: look once more.
+        self._loop.call_soon(self._read_publications)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await answer
+        except BaseException as error:
+            self._sub.unsubscribe(topic(channel))
+            if isinstance(error, TimeoutError):
+                raise BusUnavailable(self._silence(f"subscribing to {channel!r}")) from None
+            raise
+        finally:
+            self._subscribing[channel].remove(answer)
+            if not self._subscribing[channel]:
+                del self._subscribing[channel]
+
+    async def unsubscribe(self, channel: str) -> None:
+        self._sub.unsubscribe(topic(channel))
+        self._loop.call_soon(self._read_publications)
+
+    async def history(self, channel: str, since: Position | None, limit: int) -> History:
+        self._number += 1
+        number = self._number
+        message = encode(HistoryRequest(number, channel, since, limit))
+        request = RequestSent(message, self._loop.time() + LAST_RESEND, LAST_RESEND, self._loop.create_future())
+        self._requests[number] = request
+        self._send(self._dealer, message)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return history_of(await request.answer, channel)
+        except TimeoutError:
+            raise BusUnavailable(self._silence(f"asking for the history of {channel!r}")) from None
+        finally:
+            del self._requests[number]
+
+    async def receive(self) -> Publication:
+        return await self._inbox.take()
+
+    def _connect(self, kind: int, address: str) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self._context.socket(kind)
+        socket.linger = 0
+        socket.sndhwm = socket.rcvhwm = self._high_water
+        # A worker that stood still for long reconnects, and is told the top of each of its channels again.
+        socket.heartbeat_ivl = 2_000
+        socket.heartbeat_timeout = 10_000
+        socket.reconnect_ivl = 20
+        socket.reconnect_ivl_max = 500
+        if kind == zmq.DEALER:
+            socket.routing_id = self._identity
+        socket.connect(address)
+        return socket
+
+    def _send(self, socket: zmq.Socket[bytes], message: bytes) -> None:
+        with suppress(zmq.Again):  # a full queue is a lost message: it is sent again when no answer comes
+            socket.send(message, zmq.NOBLOCK)
+        self._loop.call_soon(self._read_replies)
+
+    def _schedule_flush(self) -> None:
+        if not self._flush_scheduled and (self._batch is None or not self._batch.waiting):
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Send the next batch; if nothing waits to be published, an empty one asks whether anyone is there."""
+        self._flush_scheduled = False
+        waiting: list[Waiting] = []
+        size = 0
+        while self._queue and len(waiting) < BATCH_ITEMS and size < BATCH_BYTES:
+            size += len(self._queue[0].item.data)
+            waiting.append(self._queue.popleft())
+        self._number += 1
+        message = encode(Batch(self._identity, self._number, [w.item for w in waiting]))
+        now = self._loop.time()
+        self._batch = BatchSent(message, now + FIRST_RESEND, number=self._number, waiting=waiting)
+        self._send(self._pub, message)
+
+    def _read_replies(self) -> None:
+        for _ in range(DRAIN):
+            try:
+                message = self._dealer.recv(zmq.NOBLOCK)
+            except zmq.ZMQError:
+                return  # nothing there, or closed meanwhile
+            self._answered_at = self._loop.time()
+            try:
+                reply = decode_reply(message)
+            except WireError as error:
+                logger.warning("dropped a reply of the forwarder: %s", error)
+                continue
+            if isinstance(reply, HistoryReply):
+                request = self._requests.get(reply.number)
+                if request is not None and not request.answer.done():
+                    request.answer.set_result(reply)
+            elif self._batch is not None and reply.number == self._batch.number:
+                self._finish(self._batch, reply)
+        self._loop.call_soon(self._read_replies)
+
+    def _finish(self, batch: BatchSent, reply: Acknowledged | Refused) -> None:
+        self._batch = None
+        if isinstance(reply, Refused):
+            for waiting in batch.waiting:
+                _fail(waiting, PublishRefused(f"the forwarder refused: {reply.reason}", id=waiting.item.id))
+        else:
+            for waiting, offset in zip(batch.waiting, reply.offsets, strict=True):
+                if not waiting.place.done():
+                    waiting.place.set_result(Position(reply.epoch, offset))
+        if self._queue:
+            self._flush()
+
+    def _read_publications(self) -> None:
+        if len(self._inbox) >= INBOX_LIMIT:
+            self._loop.call_later(0.005, self._read_publications)
+            return
+        for _ in range(DRAIN):
+            try:
+                message = self._sub.recv(zmq.NOBLOCK)
+            except zmq.ZMQError:
+                return  # nothing there, or closed meanwhile
+            try:
+                publications = decode_fanout(message)
+            except WireError as error:
+                logger.warning("dropped a publication of the forwarder: %s", error)
+                continue
+            first = publications[0]
+            for answer in self._subscribing.get(first.channel, ()):
+                if not answer.done():
+                    answer.set_result(Position(first.epoch, first.prev))
+            self._inbox.put(publications)
+        self._loop.call_soon(self._read_publications)
+
+    async def _keep(self) -> None:
+        """Repeat what got no answer, give up what waited too long, ask now and then whether anyone is there."""
+        while True:
+            await asyncio.sleep(KEEP_INTERVAL)
+            now = self._loop.time()
+            while self._queue and self._queue[0].deadline <= now:
+                self._expire(self._queue.popleft())
+            if self._batch is None:
+                if now - self._answered_at >= PING_INTERVAL:
+                    self._flush()
+            elif self._batch.waiting and self._batch.waiting[-1].deadline <= now:
+                for waiting in self._batch.waiting:
+                    self._expire(waiting)
+                self._flush()
+            elif self._batch.due(now):
+                self._send(self._pub, self._batch.message)
+            for request in self._requests.values():
+                if request.due(now):
+                    self._send(self._dealer, request.message)
+
+    def _expire(self, waiting: Waiting) -> None:
+        message = self._silence("publishing") + "; outcome unknown, publish again with the same id"
+        _fail(waiting, PublishError(message, id=waiting.item.id))
+
+    def _silence(self, doing: str) -> str:
+        return (
+            f"no answer from the forwarder at {self._endpoints.publish} within {self._timeout:g} s while {doing}; "
+            "is `cluster forwarder` running?"
+        )
+
+
+def _descriptor(socket: zmq.Socket[bytes]) -> int:
+    descriptor = socket.getsockopt(zmq.FD)
+    assert isinstance(descriptor, int)
+    return descriptor
+
+
+def _fail(waiting: Waiting, error: PublishError) -> None:
+    if not waiting.place.done():
+        waiting.place.set_exception(error)

@@ -1,0 +1,94 @@
+"""A running cluster seen from outside: its processes, through supervisord's socket in the run directory."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import NamedTuple
+from xmlrpc.client import Fault, ServerProxy
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from .errors import ClusterError
+
+
+class NotRunning(ClusterError):
+    """No cluster runs in this run directory."""
+
+
+class Program(NamedTuple):
+    """One supervised process: `state` is supervisord's word, `pid` is 0 while there is no process."""
+
+    name: str
+    state: str
+    pid: int
+    description: str
+
+
+class Reach(NamedTuple):
+    """Where a cluster is reached, and with which secret."""
+
+    host: str
+    port: int
+    admin_token: str
+
+
+def is_running(run_dir: Path) -> bool:
+    """Whether a supervisord answers in `run_dir`."""
+    try:
+        programs(run_dir)
+    except NotRunning:
+        return False
+    return True
+
+
+def programs(run_dir: Path) -> list[Program]:
+    """The processes of the cluster in `run_dir`. Raises `NotRunning`."""
+    proxy = _supervisor(run_dir)
+    try:
+        found = proxy.supervisor.getAllProcessInfo()
+    except (OSError, http.client.HTTPException, Fault):
+        raise NotRunning(f"no cluster runs in {run_dir}") from None
+    assert isinstance(found, list), "supervisord answers with a list"
+    return [
+        Program(str(each["name"]), str(each["statename"]), int(each["pid"]), str(each["description"])) for each in found
+    ]
+
+
+def stop(run_dir: Path, seconds: float) -> None:
+    """End the cluster in `run_dir` and wait until it is gone. Raises `NotRunning`, `ClusterError`."""
+    programs(run_dir)
+    pid = int((run_dir / "supervisord.pid").read_text())
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while _exists(pid):
+        if time.monotonic() > deadline:
+            raise ClusterError(f"supervisord (pid {pid}) has not ended within {seconds:g} s")
+        time.sleep(0.05)
+
+
+def reach(run_dir: Path) -> Reach:
+    """Where the cluster in `run_dir` listens. Raises `NotRunning`."""
+    try:
+        found = json.loads((run_dir / "cluster.json").read_text())
+    except OSError:
+        raise NotRunning(f"no cluster was started in {run_dir}") from None
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(found["host"], found["host"])
+    return Reach(f"[{host}]" if ":" in host else host, found["port"], found["admin_token"])
+
+
+def _supervisor(run_dir: Path) -> ServerProxy:
+    transport = SupervisorTransport(None, None, f"unix://{run_dir}/supervisor.sock")
+    return ServerProxy("http://127.0.0.1", transport)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

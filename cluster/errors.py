@@ -1,0 +1,57 @@
+"""Every exception the package raises, and the codes a WebSocket is closed with."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ClusterError(Exception):
+    """The base of every error of this package."""
+
+
+class ConfigurationError(ClusterError):
+    """A setting, a URL or a declaration cannot be used; the message says what is allowed."""
+
+
+class ChannelError(ClusterError):
+    """A channel name is not usable, or a channel was declared in a way that cannot work."""
+
+
+class PayloadError(ClusterError):
+    """What was to be published does not fit the model its channel declares."""
+
+
+class BusError(ClusterError):
+    """The bus between the worker processes could not do what was asked."""
+
+
+class BusUnavailable(BusError):
+    """Nothing answered at the bus's address within the time limit."""
+
+
+class PublishError(BusError):
+    """A publication was not confirmed. `id` is the publication's id.
+
+    The outcome is unknown unless it is a `PublishRefused`: publishing again with the same `id` is safe,
+    it will not appear twice where the bus deduplicates.
+    """
+
+    def __init__(self, message: str, *, id: str) -> None:
+        super().__init__(f"{message} (id {id})")
+        self.id = id
+
+
+class PublishRefused(PublishError):
+    """The bus answered that it did not and will not keep this publication."""
+
+
+class CloseCode(IntEnum):
+    """Codes this server closes WebSockets with: RFC 6455 below 3000, the client protocol's from there on."""
+
+    UNSUPPORTED_DATA = 1003
+    POLICY_VIOLATION = 1008
+    MESSAGE_TOO_BIG = 1009
+    INTERNAL_ERROR = 1011
+    TRY_AGAIN_LATER = 1013
+    SHUTDOWN = 3001
+    SLOW = 3008

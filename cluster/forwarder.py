@@ -1,0 +1,210 @@
+"""The forwarder: the daemon that numbers, keeps, acknowledges and fans out every publication.
+
+A thin loop around `Sequencer`. Three bound sockets: SUB takes the workers' batches, XPUB fans publications out,
+ROUTER acknowledges and answers questions about the past.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import zmq
+
+from .bus.endpoints import Endpoints
+from .errors import ConfigurationError
+from .sequencer import Limits, Sequencer
+from .stream import History, Publication, beacon
+from .wire import (
+    Acknowledged,
+    Batch,
+    HistoryReply,
+    WireError,
+    channel_of,
+    decode_batch,
+    decode_request,
+    encode,
+    encode_fanout,
+    history_reply,
+)
+
+logger = logging.getLogger(__name__)
+
+TICK = 1.0
+"""Seconds between beacons, and between looks for what has become too old."""
+POLL = 200
+"""Milliseconds after which the loop looks whether it was told to stop."""
+DRAIN = 256
+"""Messages of one socket handled before the others get a turn."""
+MAX_MESSAGE = 64 * 1024 * 1024
+REPLY_BYTES = 512 * 1024
+"""Bytes of publications in one answer about the past; who asked goes on from the last one."""
+
+
+class Forwarder:
+    """Serves one bus until `stop`. `clock` gives seconds since the epoch of the machine's calendar."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        limits: Limits,
+        *,
+        high_water: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._lock = _lock(endpoints.directory)
+        self._clock = clock
+        self._sequencer = Sequencer(secrets.token_hex(4), limits)
+        self._context = zmq.Context()
+        self._batches = self._bind(zmq.SUB, endpoints.publish, high_water)
+        self._batches.subscribe(b"")
+        self._fanout = self._bind(zmq.XPUB, endpoints.fanout, high_water)
+        # Every new subscription is shown to us, also of a channel that others have: each is answered by a beacon.
+        self._fanout.xpub_verbose = True
+        self._requests = self._bind(zmq.ROUTER, endpoints.requests, high_water)
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Make `run` return soon. May be called from a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Forward until `stop`."""
+        poller = zmq.Poller()
+        for socket in (self._batches, self._fanout, self._requests):
+            poller.register(socket, zmq.POLLIN)
+        logger.info("forwarding, epoch %s", self._sequencer.epoch)
+        ticked = self._clock()
+        try:
+            while not self._stopping:
+                ready = dict(poller.poll(POLL))
+                if self._fanout in ready:
+                    self._take_subscriptions()
+                if self._batches in ready:
+                    self._take_batches()
+                if self._requests in ready:
+                    self._take_requests()
+                now = self._clock()
+                if not 0 <= now - ticked < TICK:
+                    self._tick(now, min(max(now - ticked, 0.0), 60.0))
+                    ticked = now
+        finally:
+            self._close()
+
+    def _bind(self, kind: int, address: str, high_water: int) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self._context.socket(kind)
+        socket.linger = 200
+        socket.sndhwm = socket.rcvhwm = high_water
+        socket.maxmsgsize = MAX_MESSAGE
+        socket.heartbeat_ivl = 2_000
+        socket.heartbeat_timeout = 10_000
+        if kind == zmq.ROUTER:
+            socket.router_handover = True
+        try:
+            socket.bind(address)
+        except zmq.ZMQError as error:
+            raise ConfigurationError(f"cannot listen on {address}: {error}") from None
+        return socket
+
+    def _take_batches(self) -> None:
+        """Number what has arrived, then acknowledge it, then fan it out, one message per channel."""
+        now = self._clock()
+        answers: list[tuple[bytes, bytes]] = []
+        accepted: dict[str, list[Publication]] = {}
+        for message in _drain(self._batches):
+            try:
+                batch = decode_batch(message)
+            except WireError as error:
+                logger.warning("dropped a batch: %s", error)
+                continue
+            offsets = self._accept(batch, accepted, now)
+            answers.append((batch.reply_to, encode(Acknowledged(batch.number, self._sequencer.epoch, offsets))))
+        for publications in accepted.values():
+            self._fanout.send(encode_fanout(publications))
+        for reply_to, answer in answers:
+            self._requests.send_multipart((reply_to, answer))
+
+    def _accept(self, batch: Batch, accepted: dict[str, list[Publication]], now: float) -> list[int]:
+        offsets = []
+        for item in batch.items:
+            position, publication = self._sequencer.accept(item.channel, item.data, item.id, item.retention, now)
+            offsets.append(position.offset)
+            if publication is not None:
+                accepted.setdefault(item.channel, []).append(publication)
+        return offsets
+
+    def _take_subscriptions(self) -> None:
+        for message in _drain(self._fanout):
+            if message[:1] != b"\1":
+                continue
+            try:
+                channel = channel_of(message[1:])
+            except WireError as error:
+                logger.warning("ignored a subscription: %s", error)
+                continue
+            self._fanout.send(encode_fanout([beacon(channel, self._sequencer.top(channel))]))
+
+    def _take_requests(self) -> None:
+        for _ in range(DRAIN):
+            try:
+                asker, *parts = self._requests.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                request = decode_request(parts[0] if parts else b"")
+            except WireError as error:
+                logger.warning("dropped a request: %s", error)
+                continue
+            history = self._sequencer.history(request.channel, request.since, request.limit, self._clock())
+            self._requests.send_multipart((asker, encode(_page(request.number, history))))
+
+    def _tick(self, now: float, elapsed: float) -> None:
+        for due in self._sequencer.due_beacons(now, elapsed):
+            self._fanout.send(encode_fanout([due]))
+        self._sequencer.expire(now)
+
+    def _close(self) -> None:
+        for socket in (self._batches, self._fanout, self._requests):
+            socket.close()
+        self._context.term()
+        if self._lock is not None:
+            self._lock.close()
+        logger.info("stopped")
+
+
+def _drain(socket: zmq.Socket[bytes]) -> list[bytes]:
+    messages: list[bytes] = []
+    try:
+        while len(messages) < DRAIN:
+            messages.append(socket.recv(zmq.NOBLOCK))
+    except zmq.Again:
+        pass
+    return messages
+
+
+def _page(number: int, history: History) -> HistoryReply:
+    """The answer, cut where it would become too large."""
+    size = 0
+    for count, publication in enumerate(history.publications):
+        size += len(publication.data or b"")
+        if size > REPLY_BYTES:
+            return history_reply(number, history._replace(publications=history.publications[: max(count, 1)]))
+    return history_reply(number, history)
+
+
+def _lock(directory: Path | None) -> IO[str] | None:
+    """Hold the directory's sockets: ZeroMQ would let a second forwarder take them over without a word."""
+    if directory is None:
+        return None
+    lock = (directory / "forwarder.lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise ConfigurationError(f"another forwarder is running in {directory}") from None
+    return lock

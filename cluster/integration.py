@@ -1,0 +1,200 @@
+"""The hub as FastAPI code uses it: a lifespan, a router, a dependency, typed channels, attached WebSockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import Annotated, Any, Self, TypeVar
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, TypeAdapter
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket, WebSocketState
+
+from . import hub
+from .bus import connect
+from .channel import Channel, encode
+from .connection import Connection, ConnectionLimits
+from .errors import ChannelError, ClusterError
+from .events import EventForwarder, EventName
+from .heartbeat import Heartbeat
+from .listener import Listener
+from .settings import Settings, load
+from .status import status_router
+from .stream import Position, Retention
+
+P = TypeVar("P")
+A = TypeVar("A")
+
+
+class Hub(hub.Hub):
+    """One per application. `Hub.from_env()` reads the settings from the environment.
+
+    hub = Hub.from_env()
+    app = FastAPI(lifespan=hub.lifespan)
+    app.include_router(hub.router)
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(
+            connect(settings),
+            retention=Retention(settings.history_size, settings.history_seconds),
+            max_bytes=settings.max_message_bytes,
+        )
+        self.settings = settings
+        self.connections: set[Connection[Any]] = set()
+        self.draining = False
+        self.events = EventForwarder()
+        self.heartbeat = Heartbeat(self, settings.heartbeat_interval, lambda: (self.ready, len(self.connections)))
+        self._declared: list[Channel[Any]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._limits = ConnectionLimits(
+            max_message_bytes=settings.max_message_bytes,
+            max_channels=settings.max_channels_per_client,
+            max_invalid_messages=settings.max_invalid_messages,
+            messages_per_second=settings.messages_per_second,
+            queue_bytes=settings.client_queue_bytes,
+        )
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """A hub with the settings of the environment; `overrides` are settings by name. Raises `ConfigurationError`."""
+        return cls(load(**overrides))
+
+    @property
+    def ready(self) -> bool:
+        """Whether this worker should be sent clients: it reaches the bus and is not stopping."""
+        return self._loop is not None and not self.draining and self.bus.reachable
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any) -> AsyncIterator[None]:
+        """Runs the hub while the application runs. Within a lifespan of your own:
+
+        async with hub.lifespan(app):
+            yield
+        """
+        app.state.hub = self
+        self._loop = asyncio.get_running_loop()
+        self.draining = False
+        await self.start()
+        self.events.enter()
+        self.spawn(self.heartbeat.run(), "heartbeat")
+        for channel in self._declared:
+            for handler in channel.handlers:
+                listener = Listener(channel, handler)
+                self.spawn(listener.run(), f"listener of {channel.pattern}")
+                self.spawn(self.keep_subscribed(channel.pattern, listener), f"subscription of {channel.pattern}")
+        try:
+            yield
+        finally:
+            self.draining = True
+            self.events.leave()
+            if self.bus.reachable:
+                await self.heartbeat.leave()
+            await self.stop()
+            self._loop = None
+
+    @cached_property
+    def router(self) -> APIRouter:
+        """`/healthz`, `/readyz`, `/api/cluster` and what `cluster verify` needs."""
+        return status_router(self)
+
+    def channel(
+        self,
+        pattern: str,
+        *,
+        publishes: type[P] | None = None,
+        history: Retention | None = None,
+    ) -> Channel[P]:
+        """Declare a channel, or with `{parameters}` a family of channels.
+
+        `publishes`: the type every publication is checked against, a Pydantic model as a rule. `history`: what
+        is kept, else HISTORY_SIZE and HISTORY_SECONDS. Raises `ChannelError` when it is declared already.
+        """
+        if any(declared.pattern == pattern for declared in self._declared):
+            raise ChannelError(f"channel {pattern!r} is declared already")
+        declared = Channel(pattern, publishes, history, self._publish_encoded)
+        self._declared.append(declared)
+        return declared
+
+    async def publish(self, channel: str, message: Any, *, id: str | None = None) -> Position:
+        """Publish `message` to every client of `channel`, in every worker, and return its place.
+
+        `message` is a Pydantic model or anything JSON can hold; a declared channel's type is enforced. The same
+        `id` again is the same publication: use it to repeat after a `PublishError`. Raises `PayloadError`,
+        `ChannelError`, `PublishError`, `PublishRefused`.
+        """
+        if channel.startswith("/"):
+            raise ChannelError(f"channel {channel!r}: names that begin with '/' are the cluster's own")
+        declared = self._declaration(channel)
+        if declared is None:
+            return await self.publish_bytes(channel, encode(message), id=id)
+        return await self.publish_bytes(channel, declared.encode(message), id=id, retention=declared.retention)
+
+    def publish_from_thread(self, channel: str, message: Any, *, id: str | None = None) -> Position:
+        """`publish`, for code in a thread, such as a `def` endpoint. Blocks until the bus has accepted it."""
+        if self._loop is None:
+            raise ClusterError("the hub does not run: the application needs `lifespan=hub.lifespan`")
+        return asyncio.run_coroutine_threadsafe(self.publish(channel, message, id=id), self._loop).result()
+
+    def forward(self, event: type[BaseModel] | EventName, *, to: str | Channel[Any] | Callable[[Any], str]) -> None:
+        """Publish every dispatched `event` on the channel `to`, or on the channel `to(payload)` names."""
+        if isinstance(to, Channel):
+            to = to.name()
+
+        async def publish(payload: Any) -> Position:
+            return await self.publish(to if isinstance(to, str) else to(payload), payload)
+
+        self.events.forward(event, publish)
+
+    @asynccontextmanager
+    async def attach(
+        self,
+        websocket: WebSocket,
+        *channels: str,
+        accepts: type[A] | None = None,
+        positions: bool = False,
+        since: Position | None = None,
+    ) -> AsyncIterator[Connection[A]]:
+        """Accept `websocket` if need be and send it what is published on `channels`, for the length of the block.
+
+        `accepts`: type of the messages the client may send, yielded by `async for message in connection`; None
+        yields text. `positions`: send each publication as an `Envelope` with its place. `since`: the place a
+        client that comes back was at, in the one channel it names. When the block ends the socket is closed.
+        """
+        if websocket.application_state is WebSocketState.CONNECTING:
+            await websocket.accept()
+        connection = Connection[A](
+            self,
+            websocket,
+            self._limits,
+            accepts=None if accepts is None else TypeAdapter(accepts),
+            positions=positions,
+        )
+        self.connections.add(connection)
+        try:
+            for channel in channels:
+                await connection.subscribe(channel, since)
+            yield connection
+        finally:
+            self.connections.discard(connection)
+            await connection.finish()
+
+    def _declaration(self, channel: str) -> Channel[Any] | None:
+        return next((declared for declared in self._declared if declared.matches(channel)), None)
+
+    async def _publish_encoded(
+        self, channel: str, data: bytes, id: str | None, retention: Retention | None
+    ) -> Position:
+        return await self.publish_bytes(channel, data, id=id, retention=retention)
+
+
+def get_hub(connection: HTTPConnection) -> hub.Hub:
+    """The hub of the application that serves this request or WebSocket."""
+    return connection.app.state.hub  # type: ignore[no-any-return]
+
+
+HubDependency = Annotated[Hub, Depends(get_hub)]
+"""Parameter type that injects the application's hub into an endpoint."""

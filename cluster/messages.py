@@ -1,0 +1,43 @@
+"""What the demo application and its clients say to each other, as Pydantic models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+
+class Message(BaseModel):
+    """The base of everything on the wire: unknown fields are an error, defaults are always written."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
+
+
+class ConnectedTo(Message):
+    """Told to a client when it connects: the worker it is connected to."""
+
+    push_type: Literal["connected_to"] = "connected_to"
+    host: str
+    pid: int
+    initiated_by: Literal["connect-initiated"] = "connect-initiated"
+    report_time: int = Field(description="Milliseconds since 1970.")
+
+
+class NotifiedBy(Message):
+    """Told to every client of every worker: the worker at which someone initiated a push."""
+
+    push_type: Literal["notified_by"] = "notified_by"
+    host: str
+    pid: int
+    initiated_by: Literal["user-initiated"] = "user-initiated"
+    report_time: int = Field(description="Milliseconds since 1970.")
+
+
+class ServerMessage(RootModel[Annotated[ConnectedTo | NotifiedBy, Field(discriminator="push_type")]]):
+    """Everything the demo application sends."""
+
+
+class ClientMessage(Message):
+    """What a client sends to have every client notified."""
+
+    sent_message_type: Literal["user-initiated"]

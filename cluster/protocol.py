@@ -1,0 +1,100 @@
+"""uvicorn's WebSocket protocol, with a way in for ready-made frames.
+
+The runner passes `FanoutProtocol` as uvicorn's `ws` class. It offers itself to the application in the ASGI scope,
+under `extensions`, so that a publication is framed once and written to each socket without a task or a queue of
+its own. What a socket does not take piles up here, where it is counted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+EXTENSION = "fastapi-websocket-sync"
+"""Key of the protocol object in the ASGI scope's `extensions`."""
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds a client has to answer a close frame before its connection is cut."""
+
+
+class FanoutProtocol(WebSocketsSansIOProtocol):
+    """One WebSocket. A client that reads too slowly, or not at all, is cut and leaves nothing behind."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._backlog: deque[bytes] = deque()
+        self._backlog_bytes = 0
+
+    @property
+    def queued(self) -> int:
+        """Bytes written and not yet taken by the socket."""
+        return self._backlog_bytes + self.transport.get_write_buffer_size()
+
+    @property
+    def closing(self) -> bool:
+        return self.close_sent or self.disconnected or self.transport.is_closing()
+
+    def write(self, frame: bytes) -> None:
+        """Send one or more whole frames. Nothing happens when the connection is closing."""
+        if self.closing:
+            return
+        if self._backlog or not self.writable.is_set():
+            self._backlog.append(frame)
+            self._backlog_bytes += len(frame)
+        else:
+            self.transport.write(frame)
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame after what the socket has already taken over, and forget what it has not."""
+        if self.closing:
+            return
+        self._forget()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.conn.send_close(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.stop_keepalive()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[EXTENSION] = self
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        while self._backlog and self.writable.is_set():
+            frame = self._backlog.popleft()
+            self._backlog_bytes -= len(frame)
+            self.transport.write(frame)
+
+    def keepalive_timeout(self) -> None:
+        # Closing waits until everything is written, which a client that does not read never allows.
+        super().keepalive_timeout()
+        self._forget()
+        self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def _forget(self) -> None:
+        self._backlog.clear()
+        self._backlog_bytes = 0
+
+
+def text_frame(payload: bytes) -> bytes:
+    """An unmasked, unfragmented WebSocket text frame (RFC 6455, 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return b"\x81" + size.to_bytes(1) + payload
+    if size < 65536:
+        return b"\x81\x7e" + size.to_bytes(2) + payload
+    return b"\x81\x7f" + size.to_bytes(8) + payload

@@ -1,0 +1,59 @@
+"""The text of supervisord's and nginx's configuration. Pure: templates and values in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Template
+from typing import NamedTuple
+
+
+class Place(NamedTuple):
+    """Where the process tree lives. `files`: descriptors a process may have; `user`: who runs all of it."""
+
+    run_dir: Path
+    directory: Path
+    python: Path
+    user: str
+    files: int
+
+
+def supervisord_conf(
+    templates: Mapping[str, str], place: Place, *, workers: int, shutdown_grace: float, forwarder: bool
+) -> str:
+    """supervisord's configuration; `templates` holds `supervisord.conf` and `forwarder.conf`."""
+    values = {
+        # supervisord expands %(...)s itself.
+        "run_dir": str(place.run_dir).replace("%", "%%"),
+        "directory": str(place.directory).replace("%", "%%"),
+        "python": str(place.python).replace("%", "%%"),
+        "user": place.user,
+        "workers": str(workers),
+        # The worker ends by itself within its grace; this is for one that does not.
+        "stop_wait": str(round(shutdown_grace) + 5),
+    }
+    values["forwarder"] = Template(templates["forwarder.conf"]).substitute(values) if forwarder else ""
+    return Template(templates["supervisord.conf"]).substitute(values)
+
+
+def nginx_conf(
+    template: str,
+    place: Place,
+    *,
+    host: str,
+    port: int,
+    worker_ports: Sequence[int],
+    static_dir: Path | None,
+    ping_interval: float,
+) -> str:
+    """nginx's configuration; without `static_dir` everything is the application's."""
+    return Template(template).substitute(
+        run_dir=place.run_dir,
+        user=place.user,
+        files=place.files,
+        host=f"[{host}]" if ":" in host else host,
+        port=port,
+        upstream="\n".join(f"        server 127.0.0.1:{worker} max_fails=0;" for worker in worker_ports),
+        static_dir=static_dir or place.run_dir / "no-files",
+        read_timeout=max(60, round(ping_interval * 3)),
+    )

@@ -1,0 +1,59 @@
+"""The workers of a cluster, as each worker knows them from their reports. Pure."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MISSED_REPORTS = 3.5
+"""Report intervals without a report after which a worker counts as gone."""
+
+
+class WorkerReport(BaseModel):
+    """What a worker says of itself, once per heartbeat interval."""
+
+    model_config = ConfigDict(extra="ignore", json_schema_serialization_defaults_required=True)
+
+    host: str
+    pid: int
+    port: int | None = Field(description="TCP port it listens on; null when it is not known.")
+    uptime: float = Field(description="Seconds since it started.")
+    ready: bool = Field(description="Whether it reaches the bus and is not stopping.")
+    connections: int = Field(description="WebSockets attached.")
+    channels: int = Field(description="Channels it receives.")
+    published: int = Field(description="Publications it published since it started.")
+    received: int = Field(description="Publications it received from the bus.")
+    delivered: int = Field(description="Publications times clients they were handed to.")
+    cpu_percent: float = Field(description="Share of one core since its last report.")
+    rss_bytes: int = Field(description="Resident memory.")
+    interval: float = Field(description="Seconds until its next report.")
+    leaving: bool = Field(False, description="Its last report.")
+
+
+class ClusterReport(BaseModel):
+    """The workers known, and which of them answers."""
+
+    answered_by: int = Field(description="PID of the worker that answers.")
+    workers: list[WorkerReport]
+
+
+class Roster:
+    """Reports by worker; who has not reported for a while is left out."""
+
+    def __init__(self) -> None:
+        self._reports: dict[tuple[str, int], tuple[float, WorkerReport]] = {}
+
+    def take(self, report: WorkerReport, now: float) -> None:
+        """Remember a worker's newest report, received at `now` (seconds)."""
+        key = (report.host, report.pid)
+        if report.leaving:
+            self._reports.pop(key, None)
+        else:
+            self._reports[key] = (now, report)
+
+    def workers(self, now: float) -> list[WorkerReport]:
+        """The workers there are at `now`, by host and port."""
+        gone = [key for key, (at, report) in self._reports.items() if now - at > report.interval * MISSED_REPORTS]
+        for key in gone:
+            del self._reports[key]
+        reports = [report for _, report in self._reports.values()]
+        return sorted(reports, key=lambda report: (report.host, report.port or 0, report.pid))

@@ -1,0 +1,133 @@
+"""Where the messages for one WebSocket go: straight to uvicorn's transport, or through any ASGI server's `send`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Any, Protocol
+
+from starlette.types import Scope, Send
+
+from .protocol import CLOSE_TIMEOUT, EXTENSION, FanoutProtocol, text_frame
+
+DONE = (1000, "done")
+
+
+class Sink(Protocol):
+    """One WebSocket's way out. `frame` makes what `write` takes; it is the same for all sinks of one class."""
+
+    @property
+    def queued(self) -> int:
+        """Bytes written and not yet taken by the socket."""
+
+    @staticmethod
+    def frame(text: bytes) -> Any: ...
+
+    def write(self, frame: Any) -> None: ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame and nothing more."""
+
+    async def room(self) -> None:
+        """Wait until little or nothing is queued, or the socket is closed."""
+
+    async def finish(self) -> None:
+        """Let what was written leave and close, within a limit."""
+
+
+class TransportSink:
+    """Frames go to the transport under uvicorn's protocol."""
+
+    def __init__(self, protocol: FanoutProtocol) -> None:
+        self._protocol = protocol
+        self.write = protocol.write
+        self.close = protocol.close
+
+    @property
+    def queued(self) -> int:
+        return self._protocol.queued
+
+    @staticmethod
+    def frame(text: bytes) -> bytes:
+        return text_frame(text)
+
+    async def room(self) -> None:
+        await self._protocol.writable.wait()
+
+    async def finish(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.room(), CLOSE_TIMEOUT)
+        self.close(*DONE)
+
+
+class AsgiSink:
+    """Messages go through `send`, one after another, in a task of their own."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._messages: deque[str] = deque()
+        self._wake = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._close: tuple[int, str] | None = None
+        self._writer = asyncio.get_running_loop().create_task(self._write())
+        self.queued = 0
+
+    @staticmethod
+    def frame(text: bytes) -> str:
+        return text.decode()
+
+    def write(self, frame: str) -> None:
+        if self._close is None and not self._writer.done():
+            self._messages.append(frame)
+            self.queued += len(frame)
+            self._empty.clear()
+            self._wake.set()
+
+    def close(self, code: int, reason: str) -> None:
+        if self._close is None:
+            self._close = (code, reason)
+            self._messages.clear()
+            self.queued = 0
+            self._empty.set()
+            self._wake.set()
+
+    async def room(self) -> None:
+        await self._empty.wait()
+
+    async def finish(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.room(), CLOSE_TIMEOUT)
+        self.close(*DONE)
+        await asyncio.wait([self._writer], timeout=CLOSE_TIMEOUT)
+        self._writer.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._writer
+
+    async def _write(self) -> None:
+        # Any error of `send` means the client is gone; whoever reads from it is told so as well.
+        with suppress(Exception):
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._messages:
+                    frame = self._messages[0]
+                    await self._send({"type": "websocket.send", "text": frame})
+                    if self._messages:
+                        self._messages.popleft()
+                        self.queued -= len(frame)
+                self._empty.set()
+                if self._close is not None:
+                    code, reason = self._close
+                    await self._send({"type": "websocket.close", "code": code, "reason": reason})
+                    return
+        self._empty.set()
+
+
+def sink_for(scope: Scope, send: Send) -> Sink:
+    """The best sink this server offers."""
+    protocol = (scope.get("extensions") or {}).get(EXTENSION)
+    if isinstance(protocol, FanoutProtocol):
+        return TransportSink(protocol)
+    return AsgiSink(send)

@@ -1,0 +1,73 @@
+"""What a worker tells about itself and the cluster over HTTP, and the probes of `cluster verify`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Response, WebSocket
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel, ConfigDict
+
+from .channel import encode
+from .errors import BusError
+from .roster import ClusterReport
+
+if TYPE_CHECKING:
+    from .integration import Hub
+
+PROBE_CHANNEL = "/cluster/probe"
+FORBIDDEN = 4403
+"""Close code of a probe without the right token."""
+
+
+class Probe(BaseModel):
+    """What `cluster verify` has a worker publish."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pid: int
+    nonce: str
+
+
+def status_router(hub: Hub) -> APIRouter:
+    """`/healthz`, `/readyz`, `/api/cluster`, and the probe that `cluster verify` connects to."""
+    router = APIRouter(tags=["cluster"])
+
+    @router.get("/healthz", response_class=PlainTextResponse)
+    async def healthz() -> str:
+        """Liveness: this process answers."""
+        return "alive"
+
+    @router.get("/readyz", response_class=PlainTextResponse, responses={503: {"description": "Send no clients."}})
+    async def readyz(response: Response) -> str:
+        """Readiness: the bus is reachable and the worker is not stopping."""
+        if hub.ready:
+            return "ready"
+        response.status_code = 503
+        return "stopping" if hub.draining else "the bus is not reachable"
+
+    @router.get("/api/cluster")
+    async def cluster() -> ClusterReport:
+        """The workers of the cluster, as the worker that answers knows them from their heartbeats."""
+        return ClusterReport(answered_by=os.getpid(), workers=hub.heartbeat.workers())
+
+    @router.websocket("/api/cluster/probe")
+    async def probe(websocket: WebSocket) -> None:
+        """Receive every probe of every worker; each one sent is published."""
+        token = hub.settings.admin_token
+        given = websocket.headers.get("authorization", "").removeprefix("Bearer ")
+        if not token or not secrets.compare_digest(given.encode(), token.encode()):
+            await websocket.accept()
+            await websocket.close(FORBIDDEN, "the admin token of this cluster is needed")
+            return
+        async with hub.attach(websocket, PROBE_CHANNEL, accepts=Probe) as connection:
+            connection.send({"host": hub.heartbeat.host, "pid": os.getpid()})
+            async for message in connection:
+                try:
+                    await hub.publish_bytes(PROBE_CHANNEL, encode(message))
+                except BusError as error:
+                    connection.close(1011, str(error)[:120])
+
+    return router
