@@ -72,7 +72,13 @@ def forwarder(settings: Settings, parsed: argparse.Namespace) -> int:
         prepare_directory(found.directory)
     if parsed.with_parent:
         die_with_parent()
-    daemon = Forwarder(found, limits(settings), high_water=settings.bus_high_water)
+    daemon = Forwarder(
+        found,
+        limits(settings),
+        high_water=settings.bus_high_water,
+        journal=settings.journal,
+        sync=settings.forwarder_sync,
+    )
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: daemon.stop())
     daemon.run()

@@ -18,12 +18,15 @@ import zmq
 
 from .bus.endpoints import Endpoints
 from .errors import ConfigurationError
-from .sequencer import Limits, Sequencer
+from .journal import Journal, JournalError, Sync, boot_id
+from .sequencer import Entry, Limits, Sequencer
 from .stream import History, Publication, beacon
 from .wire import (
     Acknowledged,
     Batch,
     HistoryReply,
+    Refused,
+    Reply,
     WireError,
     channel_of,
     decode_batch,
@@ -55,11 +58,19 @@ class Forwarder:
         limits: Limits,
         *,
         high_water: int,
+        journal: Path | None,
+        sync: Sync = "off",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._lock = _lock(endpoints.directory)
         self._clock = clock
-        self._sequencer = Sequencer(secrets.token_hex(4), limits)
+        self._limits = limits
+        self._journal_path = journal
+        self._sync = sync
+        self._journal: Journal | None = None
+        self._sequencer: Sequencer | None = None
+        self._refusal = ""
+        self._prepare()
         self._context = zmq.Context()
         self._batches = self._bind(zmq.SUB, endpoints.publish, high_water)
         self._batches.subscribe(b"")
@@ -78,7 +89,6 @@ class Forwarder:
         poller = zmq.Poller()
         for socket in (self._batches, self._fanout, self._requests):
             poller.register(socket, zmq.POLLIN)
-        logger.info("forwarding, epoch %s", self._sequencer.epoch)
         ticked = self._clock()
         try:
             while not self._stopping:
@@ -113,30 +123,49 @@ class Forwarder:
 
     def _take_batches(self) -> None:
         """Number what has arrived, then acknowledge it, then fan it out, one message per channel."""
-        now = self._clock()
-        answers: list[tuple[bytes, bytes]] = []
-        accepted: dict[str, list[Publication]] = {}
+        batches: list[Batch] = []
         for message in _drain(self._batches):
             try:
-                batch = decode_batch(message)
+                batches.append(decode_batch(message))
             except WireError as error:
                 logger.warning("dropped a batch: %s", error)
-                continue
-            offsets = self._accept(batch, accepted, now)
-            answers.append((batch.reply_to, encode(Acknowledged(batch.number, self._sequencer.epoch, offsets))))
-        for publications in accepted.values():
-            self._fanout.send(encode_fanout(publications))
-        for reply_to, answer in answers:
-            self._requests.send_multipart((reply_to, answer))
+        try:
+            answers: list[Reply] = list(self._accept(batches, self._clock()))
+        except JournalError as error:
+            self._refuse(str(error))
+            answers = [Refused(batch.number, self._refusal) for batch in batches]
+        for batch, answer in zip(batches, answers, strict=True):
+            self._requests.send_multipart((batch.reply_to, encode(answer)))
 
-    def _accept(self, batch: Batch, accepted: dict[str, list[Publication]], now: float) -> list[int]:
-        offsets = []
-        for item in batch.items:
-            position, publication = self._sequencer.accept(item.channel, item.data, item.id, item.retention, now)
-            offsets.append(position.offset)
-            if publication is not None:
-                accepted.setdefault(item.channel, []).append(publication)
-        return offsets
+    def _accept(self, batches: list[Batch], now: float) -> list[Acknowledged]:
+        """Number, keep and fan out. Raises `JournalError`: nothing of it has happened then."""
+        sequencer = self._sequencer
+        if sequencer is None:
+            raise JournalError(self._refusal)
+        answers = []
+        accepted: list[Publication] = []
+        entries: list[Entry] = []
+        for batch in batches:
+            offsets = []
+            for item in batch.items:
+                position, publication = sequencer.accept(item.channel, item.data, item.id, item.retention, now)
+                offsets.append(position.offset)
+                if publication is not None:
+                    accepted.append(publication)
+                    entries.append(Entry(item.channel, position.offset, item.id, item.data, item.retention))
+            answers.append(Acknowledged(batch.number, sequencer.epoch, offsets))
+        if entries and self._journal is not None:
+            try:
+                self._journal.append(entries, now)
+            except JournalError:
+                sequencer.retract(accepted)
+                raise
+        by_channel: dict[str, list[Publication]] = {}
+        for publication in accepted:
+            by_channel.setdefault(publication.channel, []).append(publication)
+        for publications in by_channel.values():
+            self._fanout.send(encode_fanout(publications))
+        return answers
 
     def _take_subscriptions(self) -> None:
         for message in _drain(self._fanout):
@@ -147,7 +176,8 @@ class Forwarder:
             except WireError as error:
                 logger.warning("ignored a subscription: %s", error)
                 continue
-            self._fanout.send(encode_fanout([beacon(channel, self._sequencer.top(channel))]))
+            if self._sequencer is not None:
+                self._fanout.send(encode_fanout([beacon(channel, self._sequencer.top(channel))]))
 
     def _take_requests(self) -> None:
         for _ in range(DRAIN):
@@ -160,15 +190,39 @@ class Forwarder:
             except WireError as error:
                 logger.warning("dropped a request: %s", error)
                 continue
-            history = self._sequencer.history(request.channel, request.since, request.limit, self._clock())
-            self._requests.send_multipart((asker, encode(_page(request.number, history))))
+            if self._sequencer is not None:
+                history = self._sequencer.history(request.channel, request.since, request.limit, self._clock())
+                self._requests.send_multipart((asker, encode(_page(request.number, history))))
 
     def _tick(self, now: float, elapsed: float) -> None:
-        for due in self._sequencer.due_beacons(now, elapsed):
-            self._fanout.send(encode_fanout([due]))
-        self._sequencer.expire(now)
+        if self._sequencer is None:
+            self._prepare()
+        if self._sequencer is not None:
+            for due in self._sequencer.due_beacons(now, elapsed):
+                self._fanout.send(encode_fanout([due]))
+            self._sequencer.expire(now)
+
+    def _prepare(self) -> None:
+        """Open the journal, if there is to be one. Until that succeeds everything is refused."""
+        if self._journal_path is None:
+            self._sequencer = Sequencer(secrets.token_hex(4), self._limits)
+        else:
+            try:
+                self._journal = Journal(self._journal_path, self._sync, self._limits, boot=boot_id(), now=self._clock())
+            except JournalError as error:
+                self._refuse(str(error))
+                return
+            self._sequencer = self._journal.sequencer
+        logger.info("forwarding, epoch %s", self._sequencer.epoch)
+
+    def _refuse(self, reason: str) -> None:
+        if reason != self._refusal:
+            logger.error("refusing publications: %s", reason)
+        self._refusal = reason
 
     def _close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
         for socket in (self._batches, self._fanout, self._requests):
             socket.close()
         self._context.term()

@@ -71,6 +71,15 @@ class Settings(BaseSettings):
     )
     forwarder_channels: Count = Field(100_000, description="Channels the forwarder knows at once.")
 
+    forwarder_journal: str = Field(
+        "journal.sqlite",
+        description="File in which publications survive the forwarder's death, relative to the run directory; "
+        "empty: none, then a restart loses history and begins a new epoch.",
+    )
+    forwarder_sync: Literal["off", "full"] = Field(
+        "off", description="`full`: the journal also survives a power cut, for a disk flush per batch."
+    )
+
     max_message_bytes: Annotated[int, Field(ge=1, le=16 * 1024 * 1024)] = Field(
         64 * 1024,
         description="Bytes of one message, from a client or published; a client that sends more is closed.",
@@ -99,6 +108,11 @@ class Settings(BaseSettings):
         return Path(tempfile.gettempdir()) / f"fastapi-websocket-sync-{os.getuid()}" / str(self.port)
 
     @property
+    def journal(self) -> Path | None:
+        """The journal's file, or None."""
+        return self.directory / self.forwarder_journal if self.forwarder_journal else None
+
+    @property
     def bus(self) -> str:
         """The bus URL, given or derived from the run directory."""
         return self.bus_url or f"zmq+ipc://{self.directory}"
@@ -110,6 +124,8 @@ def load(**overrides: Any) -> Settings:
     Raises `ConfigurationError` that names each bad variable, its value and what is allowed.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
+    if os.environ.get("FORWARDER_JOURNAL") == "":
+        given.setdefault("forwarder_journal", "")  # elsewhere an empty variable means the default
     try:
         return Settings(**given)
     except ValidationError as error:

@@ -104,6 +104,19 @@ class Log:
         while self._entries:
             self._drop_first()
 
+    def restart(self, start: int) -> None:
+        """Let go of everything and go on after offset `start`."""
+        self.clear()
+        self.start = start
+
+    def retract(self, publication: Publication) -> None:
+        """Undo the `append` of `publication`, the newest one. What was let go for it does not come back."""
+        if self._entries:
+            self._entries.pop()
+            self.bytes -= _size(publication)
+        else:
+            self.start = publication.prev
+
     def covers(self, offset: int) -> bool:
         return self.start <= offset <= self.top
 

@@ -23,7 +23,7 @@ def connect(settings: Settings) -> Bus:
 
         return ZmqBus(
             endpoints(url),
-            durable=False,
+            durable=bool(settings.forwarder_journal),
             timeout=settings.bus_timeout,
             queue=settings.bus_queue,
             high_water=settings.bus_high_water,
