@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, WebSocket
+from pydantic import BaseModel
 
+from .errors import ChannelError, CloseCode
 from .events import dispatch
-from .integration import Hub
+from .integration import Hub, position_asked
 from .logs import RequestIds
 from .messages import ClientMessage, ConnectedTo, NotifiedBy, ServerMessage
 
@@ -22,16 +22,19 @@ HOST = socket.gethostname()
 
 hub = Hub.from_env()
 notifications = hub.channel("notifications", publishes=ServerMessage)
-hub.forward(NotifiedBy, to=notifications)
+chat = hub.channel("chat:{room}", publishes=ServerMessage)
 
 
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with hub.lifespan(app):
-        yield
+class PushInitiated(BaseModel):
+    """The event: a client asked that everyone on its channel be notified."""
+
+    channel: str
+    push: NotifiedBy
 
 
-app = FastAPI(title=hub.settings.api_name, lifespan=lifespan)
+hub.forward(PushInitiated, to=lambda event: event.channel, message=lambda event: event.push)
+
+app = FastAPI(title=hub.settings.api_name, lifespan=hub.lifespan)
 app.add_middleware(RequestIds)
 app.include_router(hub.router)
 
@@ -43,11 +46,27 @@ async def root() -> dict[str, str]:
 
 @app.websocket("/ws")
 async def ws(websocket: WebSocket) -> None:
-    """Tell the client its worker; notify everyone when it asks for it."""
-    async with hub.attach(websocket, notifications.name(), accepts=ClientMessage) as connection:
+    """Tell the client its worker; when it asks for it, notify everyone.
+
+    `?channel=chat:ROOM` joins a room instead and sends every push with its place; with `&epoch=…&offset=…` of the
+    last one it received, a client that comes back gets what it missed.
+    """
+    channel = websocket.query_params.get("channel")
+    try:
+        since = position_asked(websocket)
+        if channel is not None and not (chat.matches(channel) or notifications.matches(channel)):
+            raise ChannelError("unknown channel: notifications or chat:ROOM")
+    except ChannelError as error:
+        await websocket.accept()
+        await websocket.close(CloseCode.POLICY_VIOLATION, str(error))
+        return
+    async with hub.attach(websocket, accepts=ClientMessage, positions=channel is not None) as connection:
         connection.send(ConnectedTo(host=HOST, pid=os.getpid(), report_time=_milliseconds()))
+        joined = channel or notifications.name()
+        await connection.subscribe(joined, since)
         async for _ in connection:
-            dispatch(NotifiedBy(host=HOST, pid=os.getpid(), report_time=_milliseconds()))
+            push = NotifiedBy(host=HOST, pid=os.getpid(), report_time=_milliseconds())
+            dispatch(PushInitiated(channel=joined, push=push))
 
 
 def _milliseconds() -> int:

@@ -27,6 +27,8 @@ PAGE = 500
 """Publications asked of the bus's history at a time."""
 CHUNK_BYTES = 64 * 1024
 """Bytes of missed publications handed to a subscriber before it must have room again."""
+PATIENCE = 10.0
+"""Seconds for this worker to reach where another one already was."""
 RETRY = 0.2
 LAST_RETRY = 2.0
 """Seconds between attempts at something the bus does not answer; doubling from the first to the second."""
@@ -50,6 +52,9 @@ class Hub:
         self.retention = retention
         self.max_bytes = max_bytes
         self.published = 0
+        self._publishing = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.received = 0
         self._delivered_before = 0
         self._clock = clock
@@ -99,9 +104,20 @@ class Hub:
         id = id or next(self._ids)
         if len(data) > self.max_bytes:
             raise PublishRefused(f"{len(data)} bytes are more than MAX_MESSAGE_BYTES={self.max_bytes} allows", id=id)
-        position = await self.bus.publish(channel, data, id=id, retention=retention or self.retention)
+        self._publishing += 1
+        self._idle.clear()
+        try:
+            position = await self.bus.publish(channel, data, id=id, retention=retention or self.retention)
+        finally:
+            self._publishing -= 1
+            if not self._publishing:
+                self._idle.set()
         self.published += 1
         return position
+
+    async def flush(self) -> None:
+        """Wait until nothing that was published waits for the bus."""
+        await self._idle.wait()
 
     async def subscribe(self, channel: str, subscriber: Subscriber, since: Position | None = None) -> None:
         """Deliver `channel` to `subscriber`: what it missed after `since`, then everything new.
@@ -162,10 +178,14 @@ class Hub:
             elif point.epoch == known.epoch and point.offset > known.offset:
                 # Another worker was ahead of this one. What it saw is on its way here, if it exists.
                 top = (await self.bus.history(live.name, point, 0)).top
-                if top.epoch == point.epoch and top.offset >= point.offset:
-                    await live.reached(point)
-                    continue
-                break
+                if top.epoch != point.epoch or top.offset < point.offset:
+                    break
+                try:
+                    async with asyncio.timeout(PATIENCE):
+                        await live.reached(point)
+                except TimeoutError:
+                    break
+                continue
             elif point.epoch == known.epoch:
                 history = await self.bus.history(live.name, point, PAGE)
                 if not (history.complete and history.publications and history.top.epoch == point.epoch):

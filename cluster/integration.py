@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -17,7 +18,7 @@ from . import hub
 from .bus import connect
 from .channel import Channel, encode
 from .connection import Connection, ConnectionLimits
-from .errors import ChannelError, ClusterError
+from .errors import BusUnavailable, ChannelError, CloseCode, ClusterError
 from .events import EventForwarder, EventName
 from .heartbeat import Heartbeat
 from .listener import Listener
@@ -25,8 +26,14 @@ from .settings import Settings, load
 from .status import status_router
 from .stream import Position, Retention
 
+logger = logging.getLogger(__name__)
+
 P = TypeVar("P")
 A = TypeVar("A")
+
+
+def _itself(payload: Any) -> Any:
+    return payload
 
 
 class Hub(hub.Hub):
@@ -92,6 +99,7 @@ class Hub(hub.Hub):
             self.draining = True
             self.events.leave()
             if self.bus.reachable:
+                await self.flush()
                 await self.heartbeat.leave()
             await self.stop()
             self._loop = None
@@ -139,13 +147,22 @@ class Hub(hub.Hub):
             raise ClusterError("the hub does not run: the application needs `lifespan=hub.lifespan`")
         return asyncio.run_coroutine_threadsafe(self.publish(channel, message, id=id), self._loop).result()
 
-    def forward(self, event: type[BaseModel] | EventName, *, to: str | Channel[Any] | Callable[[Any], str]) -> None:
-        """Publish every dispatched `event` on the channel `to`, or on the channel `to(payload)` names."""
+    def forward(
+        self,
+        event: type[BaseModel] | EventName,
+        *,
+        to: str | Channel[Any] | Callable[[Any], str],
+        message: Callable[[Any], Any] = _itself,
+    ) -> None:
+        """Publish every dispatched `event` on the channel `to`, or on the one that `to(payload)` names.
+
+        What is published is `message(payload)`, by default the payload itself.
+        """
         if isinstance(to, Channel):
             to = to.name()
 
         async def publish(payload: Any) -> Position:
-            return await self.publish(to if isinstance(to, str) else to(payload), payload)
+            return await self.publish(to if isinstance(to, str) else to(payload), message(payload))
 
         self.events.forward(event, publish)
 
@@ -175,9 +192,17 @@ class Hub(hub.Hub):
         )
         self.connections.add(connection)
         try:
-            for channel in channels:
-                await connection.subscribe(channel, since)
+            try:
+                for channel in channels:
+                    await connection.subscribe(channel, since)
+            except BusUnavailable as error:
+                _send_away(connection, error)
             yield connection
+        except BusUnavailable as error:
+            _send_away(connection, error)
+        except Exception:
+            connection.close(CloseCode.INTERNAL_ERROR, "internal error")
+            raise
         finally:
             self.connections.discard(connection)
             await connection.finish()
@@ -189,6 +214,24 @@ class Hub(hub.Hub):
         self, channel: str, data: bytes, id: str | None, retention: Retention | None
     ) -> Position:
         return await self.publish_bytes(channel, data, id=id, retention=retention)
+
+
+def _send_away(connection: Connection[Any], error: BusUnavailable) -> None:
+    logger.warning("a client is sent away: %s", error)
+    connection.close(CloseCode.TRY_AGAIN_LATER, "the bus is not reachable, try again later")
+
+
+def position_asked(websocket: WebSocket) -> Position | None:
+    """The position a client that comes back names in its URL, `?epoch=…&offset=…`; None without one.
+
+    Raises `ChannelError` when only one of the two is there, or the offset is not a number.
+    """
+    epoch, offset = websocket.query_params.get("epoch"), websocket.query_params.get("offset")
+    if epoch is None and offset is None:
+        return None
+    if epoch is None or offset is None or not (offset.isascii() and offset.isdecimal() and len(offset) <= 18):
+        raise ChannelError("to come back, give both epoch and offset, and the offset as a number")
+    return Position(epoch, int(offset))
 
 
 def get_hub(connection: HTTPConnection) -> hub.Hub:
