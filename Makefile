@@ -39,11 +39,10 @@ types: ## generate the TypeScript types
 	@scripts/later types "the generated TypeScript types"
 
 chaos: ## kill processes under load and show that nothing is lost (DURATION in seconds, SEED)
-	@scripts/venv dev
-	@scripts/chaos $(ARGS)
+	@scripts/chaos
 
 image: ## build the container's image and try it
-	@scripts/image $(ARGS)
+	@scripts/image
 
 lock: ## write the locked requirements anew from pyproject.toml
 	@scripts/venv dev

@@ -111,7 +111,8 @@ def test_start_runs_a_container_where_there_is_a_docker_engine(docker: Commands)
     assert info == "docker info"
     assert build == "docker build --tag fastapi-websocket-sync ."
     assert run.startswith("docker run --rm --name fastapi-websocket-sync-9000 --publish 127.0.0.1:9000:8008 ")
-    assert " --env WORKERS " in run
+    assert {"--env=WORKERS", "--env=HISTORY_SIZE"} <= set(run.split())
+    assert not {"--env=PORT", "--env=HOST", "--env=RUN_DIR"} & set(run.split())
     assert run.endswith(" fastapi-websocket-sync")
 
 
