@@ -1,0 +1,25 @@
+# One container: supervisord is pid 1 and runs nginx, the workers and the forwarder. See docs/image.md.
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+
+FROM ${BASE_IMAGE} AS build
+WORKDIR /src
+RUN python3 -m venv /opt/cluster
+# The dependencies first: their layer stays while only the code changes.
+COPY requirements.txt .
+RUN /opt/cluster/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY cluster cluster
+COPY conf conf
+RUN /opt/cluster/bin/pip install --no-cache-dir --no-deps .
+
+FROM ${BASE_IMAGE}
+RUN useradd --uid 10001 --no-create-home cluster && install -d -m 0700 -o cluster -g cluster /run/cluster
+COPY --from=build /opt/cluster /opt/cluster
+ENV PATH=/opt/cluster/bin:$PATH HOST=0.0.0.0 PORT=8008 RUN_DIR=/run/cluster
+# An application of one's own is imported from here.
+WORKDIR /app
+USER 10001
+EXPOSE 8008
+STOPSIGNAL SIGTERM
+HEALTHCHECK --start-period=30s --interval=10s --timeout=10s CMD ["cluster", "status"]
+CMD ["cluster", "up"]
