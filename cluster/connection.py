@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 from .channel import encode
 from .envelope import envelope, notice, payload
 from .errors import ChannelError, CloseCode
-from .hub import Hub
+from .hub import Hub, check_public
 from .limits import TokenBucket
 from .live import Format, Subscriber
 from .sink import Sink, sink_for
@@ -65,7 +65,7 @@ class Connection(Subscriber, Generic[A]):
         self._channels: set[str] = set()
         self._invalid = 0
         self._rate = TokenBucket(limits.messages_per_second, limits.messages_per_second * 10)
-        self._sink: Sink = sink_for(websocket.scope, websocket._send)
+        self._sink: Sink = sink_for(websocket)
         self._write = self._sink.write
         self.format = _format(envelope if positions else payload, type(self._sink).frame)
 
@@ -74,6 +74,7 @@ class Connection(Subscriber, Generic[A]):
 
         Effective when it returns. Raises `ChannelError`, `BusUnavailable`.
         """
+        check_public(channel)
         if channel in self._channels:
             raise ChannelError(f"already subscribed to {channel!r}")
         if len(self._channels) >= self._limits.max_channels:
@@ -151,7 +152,7 @@ class Connection(Subscriber, Generic[A]):
 
     async def _receive(self) -> str | None:
         """The next text message; None when the client is gone or was closed for what it sent."""
-        message = await self.websocket.receive()
+        message = await self._sink.receive()
         if message["type"] == "websocket.disconnect":
             return None
         text = message.get("text")

@@ -46,9 +46,13 @@ class PublishRefused(PublishError):
 
 
 class CloseCode(IntEnum):
-    """Codes this server closes WebSockets with: RFC 6455 below 3000, the client protocol's from there on."""
+    """Codes this server closes WebSockets with: RFC 6455 below 3000, the client protocol's from there on.
+
+    ABNORMAL is never sent: it stands for a connection that ended without a close frame.
+    """
 
     UNSUPPORTED_DATA = 1003
+    ABNORMAL = 1006
     POLICY_VIOLATION = 1008
     MESSAGE_TOO_BIG = 1009
     INTERNAL_ERROR = 1011

@@ -155,6 +155,7 @@ class Hub:
             if live is not None:
                 before = live.state
                 if live.take(publication, self._clock()) is State.BEHIND and before is State.LIVE:
+                    logger.info("a gap in %r after %d: filling", live.name, live.position.offset)
                     self.spawn(self._fill(live), "fill")
 
     async def _fill(self, live: LiveChannel) -> None:
@@ -253,6 +254,12 @@ def check_name(channel: str) -> None:
     """Raise `ChannelError` unless `channel` can name a channel."""
     if not 1 <= len(channel) <= MAX_CHANNEL_NAME or not channel.isprintable():
         raise ChannelError(f"a channel name has 1 to {MAX_CHANNEL_NAME} printable characters, not {channel[:300]!r}")
+
+
+def check_public(channel: str) -> None:
+    """Raise `ChannelError` if `channel` is one of the cluster's own, which no application and no client may use."""
+    if channel.startswith("/"):
+        raise ChannelError(f"channel {channel!r}: names that begin with '/' are the cluster's own")
 
 
 def _chunk(publications: list[Publication]) -> list[Publication]:

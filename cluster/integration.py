@@ -121,6 +121,7 @@ class Hub(hub.Hub):
         `publishes`: the type every publication is checked against, a Pydantic model as a rule. `history`: what
         is kept, else HISTORY_SIZE and HISTORY_SECONDS. Raises `ChannelError` when it is declared already.
         """
+        hub.check_public(pattern)
         if any(declared.pattern == pattern for declared in self._declared):
             raise ChannelError(f"channel {pattern!r} is declared already")
         declared = Channel(pattern, publishes, history, self._publish_encoded)
@@ -134,8 +135,7 @@ class Hub(hub.Hub):
         `id` again is the same publication: use it to repeat after a `PublishError`. Raises `PayloadError`,
         `ChannelError`, `PublishError`, `PublishRefused`.
         """
-        if channel.startswith("/"):
-            raise ChannelError(f"channel {channel!r}: names that begin with '/' are the cluster's own")
+        hub.check_public(channel)
         declared = self._declaration(channel)
         if declared is None:
             return await self.publish_bytes(channel, encode(message), id=id)

@@ -9,6 +9,9 @@ from .settings import Settings
 
 FIRST_WORKER_PORT = 8100
 PORT_STEP = 100
+FIRST_PORT = 8008
+BLOCKS = 240
+"""Blocks of worker ports; the last one ends below the ports the kernel gives to outgoing connections."""
 
 
 def worker_ports(settings: Settings) -> range:
@@ -17,10 +20,14 @@ def worker_ports(settings: Settings) -> range:
     return range(first, first + settings.workers)
 
 
-def free_block(size: int) -> int:
-    """The first port of `size` free ones in a row."""
-    for first in range(FIRST_WORKER_PORT, 65_536 - size, PORT_STEP):
-        if all(is_free("127.0.0.1", port) for port in range(first, first + size)):
+def free_block(port: int, size: int) -> int:
+    """The first of `size` free ports in a row, for the workers of the cluster on `port`.
+
+    Where the search begins depends on `port`: clusters that start at the same moment do not choose the same.
+    """
+    for step in range(BLOCKS):
+        first = FIRST_WORKER_PORT + PORT_STEP * ((port - FIRST_PORT + step) % BLOCKS)
+        if all(is_free("127.0.0.1", candidate) for candidate in range(first, first + size)):
             return first
     raise ConfigurationError(f"no {size} free ports in a row for the workers; set WORKER_PORT")
 

@@ -7,6 +7,7 @@ its own. What a socket does not take piles up here, where it is counted.
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from typing import Any
 
@@ -15,6 +16,9 @@ from websockets.http11 import Request
 
 EXTENSION = "fastapi-websocket-sync"
 """Key of the protocol object in the ASGI scope's `extensions`."""
+
+SEND_BUFFER = 128 * 1024
+"""Bytes the kernel may hold for one client. Left to itself it takes megabytes before a slow one is noticed."""
 
 CLOSE_TIMEOUT = 5.0
 """Seconds a client has to answer a close frame before its connection is cut."""
@@ -65,6 +69,7 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if not self.close_sent:
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[EXTENSION] = self
 

@@ -64,7 +64,7 @@ def _settle(settings: Settings, run_dir: Path) -> Settings:
     """`settings` with everything chosen that was left open."""
     chosen: dict[str, Any] = {"run_dir": run_dir, "bus_url": settings.bus}
     if settings.worker_port is None:
-        chosen["worker_port"] = free_block(settings.workers)
+        chosen["worker_port"] = free_block(settings.port, settings.workers)
     if settings.admin_token is None:
         chosen["admin_token"] = secrets.token_urlsafe(24)
     if settings.static_dir is None and settings.app == DEFAULT_APP:

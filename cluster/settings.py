@@ -32,7 +32,8 @@ class Settings(BaseSettings):
     port: Port = Field(8008, description="Public port of the cluster.")
     worker_port: Port | None = Field(
         None,
-        description="Port of the first worker, the others follow. Default: 8100, or the next free hundred.",
+        description="Port of the first worker, the others follow. Default: 8100 for PORT 8008, 8200 for 8009 and so "
+        "on, or the next free hundred.",
     )
     run_dir: Path | None = Field(
         None, description="Directory of sockets and rendered configuration. Default: one per user and port."

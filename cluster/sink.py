@@ -7,15 +7,20 @@ from collections import deque
 from contextlib import suppress
 from typing import Any, Protocol
 
-from starlette.types import Scope, Send
+from starlette.types import Message
+from starlette.websockets import WebSocket
 
+from .errors import CloseCode
 from .protocol import CLOSE_TIMEOUT, EXTENSION, FanoutProtocol, text_frame
 
 DONE = (1000, "done")
 
 
 class Sink(Protocol):
-    """One WebSocket's way out. `frame` makes what `write` takes; it is the same for all sinks of one class."""
+    """One WebSocket's way out, and the way in as far as it depends on it.
+
+    `frame` makes what `write` takes; it is the same for all sinks of one class.
+    """
 
     @property
     def queued(self) -> int:
@@ -29,6 +34,9 @@ class Sink(Protocol):
     def close(self, code: int, reason: str) -> None:
         """Send a close frame and nothing more."""
 
+    async def receive(self) -> Message:
+        """The next ASGI message of the client; a disconnect once the socket is closed, whatever the client does."""
+
     async def room(self) -> None:
         """Wait until little or nothing is queued, or the socket is closed."""
 
@@ -39,8 +47,9 @@ class Sink(Protocol):
 class TransportSink:
     """Frames go to the transport under uvicorn's protocol."""
 
-    def __init__(self, protocol: FanoutProtocol) -> None:
+    def __init__(self, protocol: FanoutProtocol, websocket: WebSocket) -> None:
         self._protocol = protocol
+        self.receive = websocket.receive
         self.write = protocol.write
         self.close = protocol.close
 
@@ -57,15 +66,18 @@ class TransportSink:
 
     async def finish(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.room(), CLOSE_TIMEOUT)
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self.room()
         self.close(*DONE)
 
 
 class AsgiSink:
     """Messages go through `send`, one after another, in a task of their own."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+        self._send = websocket._send
+        self._closed = asyncio.get_running_loop().create_future()
         self._messages: deque[str] = deque()
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
@@ -92,13 +104,26 @@ class AsgiSink:
             self.queued = 0
             self._empty.set()
             self._wake.set()
+            # A client that does not read holds up `send`, and the close with it: go on without it then.
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._closed.cancel)
+
+    async def receive(self) -> Message:
+        incoming = asyncio.ensure_future(self._websocket.receive())
+        try:
+            await asyncio.wait((incoming, self._closed), return_when=asyncio.FIRST_COMPLETED)
+            if not incoming.done():
+                return {"type": "websocket.disconnect", "code": CloseCode.ABNORMAL}
+            return incoming.result()
+        finally:
+            incoming.cancel()
 
     async def room(self) -> None:
         await self._empty.wait()
 
     async def finish(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.room(), CLOSE_TIMEOUT)
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self.room()
         self.close(*DONE)
         await asyncio.wait([self._writer], timeout=CLOSE_TIMEOUT)
         self._writer.cancel()
@@ -125,9 +150,9 @@ class AsgiSink:
         self._empty.set()
 
 
-def sink_for(scope: Scope, send: Send) -> Sink:
+def sink_for(websocket: WebSocket) -> Sink:
     """The best sink this server offers."""
-    protocol = (scope.get("extensions") or {}).get(EXTENSION)
+    protocol = (websocket.scope.get("extensions") or {}).get(EXTENSION)
     if isinstance(protocol, FanoutProtocol):
-        return TransportSink(protocol)
-    return AsgiSink(send)
+        return TransportSink(protocol, websocket)
+    return AsgiSink(websocket)

@@ -11,7 +11,6 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict
 
 from .channel import encode
-from .errors import BusError
 from .roster import ClusterReport
 
 if TYPE_CHECKING:
@@ -62,12 +61,13 @@ def status_router(hub: Hub) -> APIRouter:
             await websocket.accept()
             await websocket.close(FORBIDDEN, "the admin token of this cluster is needed")
             return
-        async with hub.attach(websocket, PROBE_CHANNEL, accepts=Probe) as connection:
-            connection.send({"host": hub.heartbeat.host, "pid": os.getpid()})
-            async for message in connection:
-                try:
+        async with hub.attach(websocket, accepts=Probe) as connection:
+            await hub.subscribe(PROBE_CHANNEL, connection)
+            try:
+                connection.send({"host": hub.heartbeat.host, "pid": os.getpid()})
+                async for message in connection:
                     await hub.publish_bytes(PROBE_CHANNEL, encode(message))
-                except BusError as error:
-                    connection.close(1011, str(error)[:120])
+            finally:
+                hub.unsubscribe(PROBE_CHANNEL, connection)
 
     return router

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 
@@ -54,7 +55,9 @@ def check(acknowledged: Mapping[str, Mapping[str, tuple[str, int]]], records: It
         present = set(once)
         lost += sum(id not in present for id in expected)
         reordered += _out_of_order(once, expected)
-        reordered += sum(b.offset <= a.offset for a, b in _pairs(record.deliveries) if a.epoch == b.epoch and a.id != b.id)
+        reordered += sum(
+            b.offset <= a.offset for a, b in pairwise(record.deliveries) if a.epoch == b.epoch and a.id != b.id
+        )
     return Verdict(lost, duplicated, reordered, told, delivered)
 
 
@@ -62,8 +65,4 @@ def _out_of_order(received: Sequence[str], expected: Sequence[str]) -> int:
     """How often two neighbours in `received` stand the other way round in `expected`."""
     place = {id: i for i, id in enumerate(expected)}
     places = [place[id] for id in received if id in place]
-    return sum(b < a for a, b in zip(places, places[1:], strict=False))
-
-
-def _pairs(deliveries: Sequence[Delivery]) -> Iterable[tuple[Delivery, Delivery]]:
-    return zip(deliveries, deliveries[1:], strict=False)
+    return sum(b < a for a, b in pairwise(places))

@@ -71,17 +71,21 @@ class Subscriber(Client):
 
     async def use(self, socket: ClientConnection) -> None:
         async for text in socket:
-            message = json.loads(text)
-            if "data" in message:
-                self._hear()
-                self.record.deliveries.append(Delivery(message["epoch"], message["offset"], message["data"]["id"]))
-            elif message.get("recovered") is False:
-                self.record.told_losses += 1
-            elif message.get("recovered"):
-                self.recoveries += 1
-            self._position = (message["epoch"], message["offset"])
-            if self.record.start is None:
-                self.record.start = self._position
+            self.take(str(text))
+
+    def take(self, text: str) -> None:
+        """Note what one message says."""
+        message = json.loads(text)
+        if "data" in message:
+            self._hear()
+            self.record.deliveries.append(Delivery(message["epoch"], message["offset"], message["data"]["id"]))
+        elif message.get("recovered") is False:
+            self.record.told_losses += 1
+        elif message.get("recovered"):
+            self.recoveries += 1
+        self._position = (message["epoch"], message["offset"])
+        if self.record.start is None:
+            self.record.start = self._position
 
     def _hear(self) -> None:
         now = time.monotonic()
@@ -91,10 +95,17 @@ class Subscriber(Client):
 
 
 class Publisher(Client):
-    """Publishes on one channel after another, each publication under one id until it is acknowledged."""
+    """Publishes on one channel after another, each publication under one id until it is acknowledged.
 
-    def __init__(self, url: str, name: str, channels: list[str], rate: float, jitter: random.Random) -> None:
+    What it could not publish in time it makes up for.
+    """
+
+    def __init__(
+        self, url: str, name: str, channels: list[str], rate: float, jitter: random.Random, *, padding: int = 0
+    ) -> None:
+        """`rate` in publications per second, `padding` in bytes."""
         super().__init__(f"{url}/publish", jitter)
+        self._padding = "x" * padding
         self.acknowledged: dict[str, dict[str, tuple[str, int]]] = {channel: {} for channel in channels}
         self.attempts = 0
         self.stopping = False
@@ -102,23 +113,30 @@ class Publisher(Client):
         self._ids = (f"{name}-{n}" for n in itertools.count())
         self._channels = itertools.cycle(channels)
         self._pause = 1 / rate
+        self._due = time.monotonic()
         self._next: dict[str, object] | None = None
 
     async def use(self, socket: ClientConnection) -> None:
         while True:
-            due = time.monotonic() + self._pause
             if self._next is None:
                 if self.stopping:
                     self.idle.set()
                     await asyncio.sleep(ANSWER)
                     continue
-                self._next = {"channel": next(self._channels), "id": next(self._ids), "sent": time.time()}
+                self._next = {
+                    "channel": next(self._channels),
+                    "id": next(self._ids),
+                    "sent": time.time(),
+                    "padding": self._padding,
+                }
             self.attempts += 1
             await socket.send(json.dumps(self._next))
-            answer = json.loads(await asyncio.wait_for(socket.recv(), 15))
+            async with asyncio.timeout(15):  # wait_for may swallow a cancellation (Python 3.11)
+                answer = json.loads(await socket.recv())
             if "error" in answer:
                 continue
             channel = str(self._next["channel"])
             self.acknowledged[channel][answer["id"]] = (answer["epoch"], answer["offset"])
             self._next = None
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            self._due += self._pause
+            await asyncio.sleep(max(0.0, self._due - time.monotonic()))
