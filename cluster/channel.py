@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from .errors import ChannelError, PayloadError
 from .stream import Position, Publication, Retention
@@ -36,7 +36,10 @@ class Channel(Generic[P]):
         self.publishes = publishes
         self.retention = retention
         self.handlers: list[PublicationHandler] = []
-        self.parameters = frozenset(_PARAMETER.findall(pattern))
+        parameters = _PARAMETER.findall(pattern)
+        self.parameters = frozenset(parameters)
+        if len(parameters) != len(self.parameters):
+            raise ChannelError(f"{pattern!r}: a parameter may stand in a pattern once")
         self._publish = publish
         self._adapter: TypeAdapter[P] | None = None if publishes is None else TypeAdapter(publishes)
         pieces = _PARAMETER.split(pattern)
@@ -62,7 +65,7 @@ class Channel(Generic[P]):
             return encode(message)
         try:
             return self._adapter.dump_json(self._adapter.validate_python(message))
-        except ValidationError as error:
+        except (ValidationError, PydanticSerializationError) as error:
             raise PayloadError(f"channel {self.pattern!r} carries {self.publishes}: {error}") from None
 
     def decode(self, data: bytes) -> Any:
@@ -93,6 +96,6 @@ _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 def encode(message: Any) -> bytes:
     """`message` (a Pydantic model, or anything JSON can hold) as JSON. Raises `PayloadError`."""
     try:
-        return to_json(message)
+        return to_json(message, inf_nan_mode="null")
     except ValueError as error:
         raise PayloadError(f"cannot be made JSON: {error}") from None

@@ -32,13 +32,19 @@ def up(settings: Settings, parsed: argparse.Namespace) -> int:
 
 
 def status(settings: Settings, parsed: argparse.Namespace) -> int:
-    from .control import programs
+    from .control import is_ready, programs, reach
 
     found = programs(settings.directory)
+    first = reach(settings.directory).worker_port
+    well = True
     width = max(len(program.name) for program in found)
     for program in found:
-        print(f"{program.name:<{width}}  {program.state:<9} {program.description}")
-    return 0 if all(program.state == "RUNNING" for program in found) else 1
+        state = program.state
+        if state == "RUNNING" and program.worker is not None and not is_ready(first + program.worker):
+            state = "NOT READY"
+        well = well and state == "RUNNING"
+        print(f"{program.name:<{width}}  {state:<9} {program.description}")
+    return 0 if well else 1
 
 
 def stop(settings: Settings, parsed: argparse.Namespace) -> int:

@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 from xmlrpc.client import Fault, ServerProxy
@@ -14,6 +16,9 @@ from xmlrpc.client import Fault, ServerProxy
 from supervisor.xmlrpc import SupervisorTransport
 
 from .errors import ClusterError
+
+READY_SECONDS = 2.0
+"""Seconds a worker has to say that it is ready."""
 
 
 class NotRunning(ClusterError):
@@ -28,13 +33,21 @@ class Program(NamedTuple):
     pid: int
     description: str
 
+    @property
+    def worker(self) -> int | None:
+        """The worker's number; None for what is not a worker."""
+        number = self.name.removeprefix("api-")
+        return int(number) if number != self.name else None
+
 
 class Reach(NamedTuple):
-    """Where a cluster is reached, and with which secret."""
+    """Where a cluster is reached, with which secret, and how many workers it should have from which port on."""
 
     host: str
     port: int
     admin_token: str
+    workers: int
+    worker_port: int
 
 
 def is_running(run_dir: Path) -> bool:
@@ -78,7 +91,24 @@ def reach(run_dir: Path) -> Reach:
     except OSError:
         raise NotRunning(f"no cluster was started in {run_dir}") from None
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(found["host"], found["host"])
-    return Reach(f"[{host}]" if ":" in host else host, found["port"], found["admin_token"])
+    return Reach(**{**found, "host": f"[{host}]" if ":" in host else host})
+
+
+def answer(url: str, seconds: float) -> bytes:
+    """What a worker or nginx answers to a GET. Raises `OSError` when it does not, or with an error."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=seconds) as found:
+        return bytes(found.read())
+
+
+def is_ready(worker_port: int) -> bool:
+    """Whether the worker on this port says it is ready."""
+    try:
+        answer(f"http://127.0.0.1:{worker_port}/readyz", READY_SECONDS)
+    except (OSError, http.client.HTTPException) as error:
+        # An application without the hub's router has no /readyz; it answers, and that must do.
+        return isinstance(error, urllib.error.HTTPError) and error.code == 404
+    return True
 
 
 def _supervisor(run_dir: Path) -> ServerProxy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cached_property
 from typing import Annotated, Any, Self, TypeVar
 
@@ -98,9 +98,11 @@ class Hub(hub.Hub):
         finally:
             self.draining = True
             self.events.leave()
-            if self.bus.reachable:
-                await self.flush()
-                await self.heartbeat.leave()
+            # The forwarder may be ending as well: what it does not answer soon it will not answer.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.shutdown_grace / 4):
+                    await self.flush()
+                    await self.heartbeat.leave()
             await self.stop()
             self._loop = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
@@ -42,7 +42,7 @@ class Subscriber:
 
 
 class State(Enum):
-    """LIVE: publications are delivered as they come. BEHIND: a gap has to be filled first."""
+    """LIVE: publications are delivered as they come. BEHIND: the bus's history has to be asked first."""
 
     LIVE = auto()
     BEHIND = auto()
@@ -102,13 +102,10 @@ class LiveChannel:
         verdict = self.cursor.accept(publication)
         if verdict is Verdict.DELIVER:
             self._deliver(publication, now)
-        elif verdict is Verdict.GAP:
+        elif verdict is not Verdict.DUPLICATE:
+            # Also another epoch is looked up: it may have begun without us, and who sent this may be the stale one.
             self.state = State.BEHIND
             self._held.append(publication)
-        elif verdict is Verdict.RESET:
-            self._reset(Position(publication.epoch, publication.prev))
-            if not publication.is_beacon:
-                return self.take(publication, now)
         return self.state
 
     def fill(self, history: History, now: float) -> State:
@@ -127,8 +124,12 @@ class LiveChannel:
                 return State.BEHIND
             self._reset(history.top)
         self.state = State.LIVE
-        held, self._held = self._held, []
-        return self._take_all(held, now)
+        # What was held of another epoch is stale, or its successors and beacons will ask again.
+        held = [publication for publication in self._held if publication.epoch == self.position.epoch]
+        self._held.clear()
+        for publication in held:
+            self.take(publication, now)
+        return self.state
 
     async def reached(self, position: Position) -> None:
         """Wait until the channel is at `position` or beyond, in another epoch, or closed."""
@@ -136,11 +137,6 @@ class LiveChannel:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
-
-    def _take_all(self, publications: Iterable[Publication], now: float) -> State:
-        for publication in publications:
-            self.take(publication, now)
-        return self.state
 
     def _deliver(self, publication: Publication, now: float) -> None:
         self.log.append(publication, now)

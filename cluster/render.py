@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -26,7 +27,7 @@ def supervisord_conf(
         # supervisord expands %(...)s itself.
         "run_dir": str(place.run_dir).replace("%", "%%"),
         "directory": str(place.directory).replace("%", "%%"),
-        "python": str(place.python).replace("%", "%%"),
+        "python": shlex.quote(str(place.python)).replace("%", "%%"),
         "user": place.user,
         "workers": str(workers),
         # The worker ends by itself within its grace; this is for one that does not.
@@ -48,12 +49,17 @@ def nginx_conf(
 ) -> str:
     """nginx's configuration; without `static_dir` everything is the application's."""
     return Template(template).substitute(
-        run_dir=place.run_dir,
-        user=place.user,
+        run_dir=_quotable(place.run_dir),
+        user=f"user {place.user};" if place.user == "root" else "",
         files=place.files,
         host=f"[{host}]" if ":" in host else host,
         port=port,
         upstream="\n".join(f"        server 127.0.0.1:{worker} max_fails=0;" for worker in worker_ports),
-        static_dir=static_dir or place.run_dir / "no-files",
+        static_dir=_quotable(static_dir or place.run_dir / "no-files"),
         read_timeout=max(60, round(ping_interval * 3)),
     )
+
+
+def _quotable(path: Path) -> str:
+    """`path` for use between double quotes in nginx's configuration."""
+    return str(path).replace("\\", "\\\\").replace('"', '\\"')

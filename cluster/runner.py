@@ -15,7 +15,7 @@ from typing import Any
 from supervisor import supervisord
 
 from .bus.endpoints import endpoints
-from .control import is_running
+from .control import Reach, is_running
 from .directory import prepare_directory
 from .errors import ConfigurationError
 from .ports import free_block, is_free, worker_ports
@@ -46,6 +46,7 @@ def up(settings: Settings) -> int:
         f"control it with: supervisorctl -c {run_dir}/supervisord.conf",
         flush=True,
     )
+    _reopenable_output()
     supervisord.main(["--configuration", str(run_dir / "supervisord.conf"), "--nodaemon"])
     return 1 if (run_dir / "fatal").exists() else 0
 
@@ -124,8 +125,18 @@ def _write(settings: Settings, run_dir: Path) -> None:
     )
     # What `cluster status` and `cluster verify` need to find the cluster again.
     with os.fdopen(os.open(run_dir / "cluster.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({"host": settings.host, "port": settings.port, "admin_token": settings.admin_token}, file)
+        json.dump(settings.model_dump(mode="json", include=set(Reach._fields)), file)
     (run_dir / "fatal").unlink(missing_ok=True)
+
+
+def _reopenable_output() -> None:
+    """Make sure that supervisord can open its standard output anew for each program: a socket cannot be."""
+    try:
+        os.close(os.open("/dev/fd/1", os.O_WRONLY | os.O_APPEND))
+    except OSError:
+        relay = subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True)
+        assert relay.stdin is not None, "a pipe was asked for"
+        os.dup2(relay.stdin.fileno(), 1)
 
 
 def _runs_forwarder(bus: str) -> bool:

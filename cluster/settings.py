@@ -26,7 +26,8 @@ class Settings(BaseSettings):
 
     app: str = Field("cluster.app:app", description="The application to run, as `module:attribute`.")
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
-        default_factory=lambda: os.cpu_count() or 1, description="Worker processes. Default: the CPU count."
+        default_factory=lambda: len(os.sched_getaffinity(0)),
+        description="Worker processes. Default: the CPUs this process may use.",
     )
     host: str = Field("127.0.0.1", description="Address nginx listens on; `0.0.0.0` in the image.")
     port: Port = Field(8008, description="Public port of the cluster.")

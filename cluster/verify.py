@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import urllib.request
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from typing import NamedTuple
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from .control import Reach
+from .control import Reach, answer
 from .errors import ClusterError
 from .roster import ClusterReport
 
@@ -54,7 +53,7 @@ async def verify(reach: Reach) -> Matrix:
 
     Raises `ClusterError` when the cluster cannot be reached, or workers cannot be.
     """
-    expected = {(w.host, w.pid) for w in _report(reach).workers}
+    expected = await _workers(reach)
     async with AsyncExitStack() as stack:
         clients = await _client_per_worker(reach, expected, stack)
         nonce = secrets.token_hex(8)
@@ -107,11 +106,22 @@ async def _probes(client: ClientConnection, nonce: str, count: int) -> list[int]
         return pids
 
 
+async def _workers(reach: Reach) -> set[Node]:
+    """The workers there are, once there are as many as there should be."""
+    deadline = asyncio.get_running_loop().time() + WAIT
+    while True:
+        found = {(worker.host, worker.pid) for worker in _report(reach).workers}
+        if len(found) >= reach.workers:
+            return found
+        if asyncio.get_running_loop().time() > deadline:
+            raise ClusterError(f"{len(found)} of {reach.workers} workers report; `cluster status` may tell why")
+        await asyncio.sleep(0.2)
+
+
 def _report(reach: Reach) -> ClusterReport:
     url = f"http://{reach.host}:{reach.port}/api/cluster"
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=WAIT) as answer:
-            return ClusterReport.model_validate_json(answer.read())
+        return ClusterReport.model_validate_json(answer(url, WAIT))
     except (OSError, ValueError) as error:
         raise ClusterError(
             f"{url} does not answer as expected ({error}); does the application include hub.router?"

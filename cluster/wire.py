@@ -151,5 +151,5 @@ def history_of(reply: HistoryReply, channel: str) -> History:
 def _decode(decoder: msgspec.msgpack.Decoder[T], message: bytes | memoryview) -> T:
     try:
         return decoder.decode(message)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"unreadable bus message: {error}") from None

@@ -27,9 +27,9 @@ class Endpoints(NamedTuple):
 
 def endpoints(url: str) -> Endpoints:
     """The endpoints of `zmq+ipc://DIRECTORY` or `zmq+tcp://HOST:PORT`; raises `ConfigurationError`."""
-    parts = urlsplit(url)
-    if parts.scheme == "zmq+ipc":
-        directory = Path(parts.netloc + parts.path)
+    scheme, _, address = url.partition(":")
+    if scheme == "zmq+ipc":
+        directory = Path(address.removeprefix("//"))
         if not directory.is_absolute():
             raise ConfigurationError(f"BUS_URL={url!r}: zmq+ipc needs an absolute directory, zmq+ipc:///a/directory")
         longest = len(str(directory / "requests.sock").encode())
@@ -44,14 +44,15 @@ def endpoints(url: str) -> Endpoints:
             f"ipc://{directory}/requests.sock",
             directory,
         )
-    if parts.scheme == "zmq+tcp":
+    if scheme == "zmq+tcp":
         try:
-            port = parts.port
+            parts = urlsplit(url)
+            hostname, port = parts.hostname, parts.port
         except ValueError:
-            port = None
-        if not parts.hostname or port is None or not 1 <= port <= 65533:
+            hostname = port = None
+        if not hostname or port is None or not 1 <= port <= 65533:
             raise ConfigurationError(f"BUS_URL={url!r}: zmq+tcp needs a host and a port from 1 to 65533")
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        host = f"[{hostname}]" if ":" in hostname else hostname
         publish, fanout, requests = (f"tcp://{host}:{port + i}" for i in range(3))
         return Endpoints(publish, fanout, requests, None)
     raise ConfigurationError(f"BUS_URL={url!r}: a forwarder needs zmq+ipc://DIRECTORY or zmq+tcp://HOST:PORT")
