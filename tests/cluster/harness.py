@@ -16,7 +16,8 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -60,6 +61,7 @@ class RunningCluster:
             chosen["worker_port"] = self.port + 1
         self.environment = environment(**chosen, **settings)
         self._process: subprocess.Popen[bytes] | None = None
+        self._stack = ExitStack()
 
     @property
     def url(self) -> str:
@@ -83,23 +85,18 @@ class RunningCluster:
         return self._process.poll()
 
     def __enter__(self) -> Self:
-        try:
-            self.start()
+        with ExitStack() as stack:
+            stack.enter_context(started(self))
             self.wait_until_ready()
-        except BaseException as error:
-            error.add_note(self.output())
-            self._end()
-            raise
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        try:
+        with self._stack:
             self.stop()
-        finally:
-            self._end()
 
     def start(self) -> None:
-        """Start it without waiting; whoever calls this must `stop` it."""
+        """Start it, see `started`."""
         with self.log.open("wb" if self._truncate else "ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "cluster", "up"],
@@ -134,9 +131,23 @@ class RunningCluster:
         self.wait_until_gone()
         return status
 
+    def end(self) -> None:
+        """Kill what is left of it and remove its directory."""
+        if self in running:
+            running.remove(self)
+        if self._process is not None:
+            for process in self.processes():
+                process.kill()
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+
     def wait_until_gone(self, seconds: float = 10) -> None:
         """Wait until no process of it is left."""
-        wait_for(lambda: not self.processes(), seconds, f"every process has ended: {self.processes()}")
+        try:
+            wait_for(lambda: not self.processes(), seconds, "every process has ended")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; left are {self.processes()}") from None
 
     def processes(self) -> list[psutil.Process]:
         """Every process of the cluster, also those whose parent is gone: it has a session of its own."""
@@ -212,16 +223,21 @@ class RunningCluster:
         except httpx.HTTPError:
             return False
 
-    def _end(self) -> None:
-        """Leave nothing behind, however it went."""
-        if self in running:
-            running.remove(self)
-        if self._process is not None:
-            for process in self.processes():
-                process.kill()
-            self._process.kill()
-            self._process.wait()
-        shutil.rmtree(self.run_dir, ignore_errors=True)
+
+@contextmanager
+def started(*clusters: RunningCluster) -> Iterator[None]:
+    """Start clusters without waiting until they are ready; in the end nothing is left of them, however it went."""
+    try:
+        for cluster in clusters:
+            cluster.start()
+        yield
+    except BaseException as error:
+        for cluster in clusters:
+            error.add_note(cluster.output())
+        raise
+    finally:
+        for cluster in clusters:
+            cluster.end()
 
 
 def environment(**settings: object) -> dict[str, str]:
