@@ -130,7 +130,7 @@ def get(port: int, path: str) -> httpx.Response:
 
 @contextmanager
 def running(command: list[str | Path], cwd: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """`command` in a session of its own, of which nothing is left after the block."""
+    """`command` as a process; after the block nothing is left of it and of what it started."""
     process = subprocess.Popen(command, cwd=cwd, env=env, start_new_session=True)
     try:
         yield process
@@ -141,12 +141,12 @@ def running(command: list[str | Path], cwd: Path, env: dict[str, str]) -> Iterat
 
 
 def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """What lives of the session that `process` leads."""
-    return [found for found in psutil.process_iter() if lives_in(found, process.pid)]
+    """`process` and all that it started, as far as they live."""
+    return [found for found in psutil.process_iter() if is_led_by(found, process.pid)]
 
 
-def lives_in(process: psutil.Process, session: int) -> bool:
+def is_led_by(process: psutil.Process, leader: int) -> bool:
     try:
-        return os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
+        return os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE
     except (ProcessLookupError, psutil.NoSuchProcess):
         return False
