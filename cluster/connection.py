@@ -12,12 +12,12 @@ import msgspec
 from pydantic import TypeAdapter, ValidationError
 from starlette.websockets import WebSocket
 
+from .audience import Format, Subscriber
 from .channel import encode
 from .envelope import envelope, notice, payload
 from .errors import ChannelError, CloseCode
 from .hub import Hub, check_public
 from .limits import TokenBucket
-from .live import Format, Subscriber
 from .sink import Sink, sink_for
 from .stream import Position
 
@@ -65,8 +65,10 @@ class Connection(Subscriber, Generic[A]):
         self._channels: set[str] = set()
         self._invalid = 0
         self._rate = TokenBucket(limits.messages_per_second, limits.messages_per_second * 10)
-        self._sink: Sink = sink_for(websocket)
-        self._write = self._sink.write
+        self._sink: Sink = sink_for(websocket, limits.queue_bytes)
+        self.concatenates = self._sink.concatenates
+        # On the way of every publication to every client: no detour.
+        self.deliver = self._sink.write  # type: ignore[method-assign]
         self.format = _format(envelope if positions else payload, type(self._sink).frame)
 
     async def subscribe(self, channel: str, since: Position | None = None) -> None:
@@ -136,12 +138,6 @@ class Connection(Subscriber, Generic[A]):
     def subscribed(self, channel: str, position: Position, recovered: bool | None) -> None:
         if self._positions:
             self.deliver(self._sink.frame(notice(channel, position, recovered)))
-
-    def deliver(self, frame: Any) -> None:
-        if self._sink.queued + len(frame) > self._limits.queue_bytes:
-            self.close(CloseCode.SLOW, "slow: too much is waiting for this client")
-        else:
-            self._write(frame)
 
     def reset(self, channel: str, position: Position) -> None:
         if self._positions:

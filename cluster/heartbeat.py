@@ -12,9 +12,9 @@ from collections.abc import Callable
 import psutil
 from pydantic import ValidationError
 
+from .audience import Subscriber
 from .errors import BusError
 from .hub import Hub
-from .live import Subscriber
 from .roster import Roster, WorkerReport
 from .stream import Publication, Retention
 

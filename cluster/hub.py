@@ -11,9 +11,10 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from .audience import Flusher, Subscriber
 from .bus import Bus
 from .errors import BusError, ChannelError, PublishRefused
-from .live import LiveChannel, State, Subscriber
+from .live import LiveChannel, State
 from .stream import Position, Publication, Retention
 from .wire import MAX_CHANNEL_NAME
 
@@ -75,6 +76,7 @@ class Hub:
 
     async def start(self) -> None:
         """Open the bus and begin to receive. Does not wait for the bus to be reachable."""
+        self._flusher = Flusher(asyncio.get_running_loop())
         await self.bus.open()
         self.spawn(self._receive(), "receive")
 
@@ -213,7 +215,7 @@ class Hub:
         """The channel, being received. Whoever claims it must release it."""
         live = self._channels.get(channel)
         if live is None:
-            live = self._channels[channel] = LiveChannel(channel, self.retention)
+            live = self._channels[channel] = LiveChannel(channel, self.retention, self._flusher.add)
         live.claims += 1
         try:
             if live.cursor is None:

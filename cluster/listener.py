@@ -6,9 +6,9 @@ import asyncio
 import inspect
 import logging
 
+from .audience import Subscriber
 from .channel import Channel, PublicationHandler
 from .errors import PayloadError
-from .live import Subscriber
 from .stream import Position, Publication
 
 logger = logging.getLogger(__name__)

@@ -5,40 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any
 
+from .audience import Audience, Format, Subscriber
 from .stream import Cursor, History, Log, Position, Publication, Retention, Verdict
 
-Format = Callable[[Publication], Any]
-"""Turns a publication into what the subscribers of one kind are handed; called once for all of them."""
-
+LOG_BYTES = 1024 * 1024
+"""Bytes of a channel's recent publications kept in the worker. For what is older the bus is asked."""
 HELD_LIMIT = 10_000
 """Publications held back while a gap is being filled. What is beyond shows as the next gap."""
-
-
-def unchanged(publication: Publication) -> Publication:
-    """The format of subscribers that take publications as they are."""
-    return publication
-
-
-class Subscriber:
-    """Someone who receives a channel. Every method but `room` must return at once."""
-
-    format: Format = staticmethod(unchanged)
-
-    def subscribed(self, channel: str, position: Position, recovered: bool | None) -> None:
-        """What follows starts after `position`. `recovered` answers whether what was asked for is all there;
-        None when nothing was asked for."""
-
-    def deliver(self, frame: Any) -> None:
-        """One publication, in this subscriber's format."""
-        raise NotImplementedError
-
-    def reset(self, channel: str, position: Position) -> None:
-        """Something before `position` is lost to this subscriber; what follows starts after it."""
-
-    async def room(self) -> None:
-        """Wait until more can be delivered without piling up."""
 
 
 class State(Enum):
@@ -49,20 +23,31 @@ class State(Enum):
 
 
 class LiveChannel:
-    """One channel in one worker. `claims` counts who needs it, for whoever owns it."""
+    """One channel in one worker. `claims` counts who needs it, for whoever owns it.
 
-    def __init__(self, name: str, retention: Retention) -> None:
+    `flush_soon` is called with an audience that has something due; by default it is handed out at once.
+    """
+
+    def __init__(
+        self, name: str, retention: Retention, flush_soon: Callable[[Audience], None] = Audience.flush
+    ) -> None:
         self.name = name
         self.claims = 0
         self.lock = asyncio.Lock()
         self.state = State.LIVE
-        self.delivered = 0
+        self._flush_soon = flush_soon
+        self._delivered_before = 0
         self._retention = retention
-        self._audiences: dict[Format, dict[Subscriber, None]] = {}
+        self._audiences: dict[tuple[Format, bool], Audience] = {}
         self._held: list[Publication] = []
         self._waiters: list[asyncio.Future[None]] = []
         self.cursor: Cursor | None = None
-        self.log = Log(0, retention)
+        self.log = Log(0, retention, LOG_BYTES)
+
+    @property
+    def delivered(self) -> int:
+        """Publications handed to subscribers, one for each."""
+        return self._delivered_before + sum(audience.delivered for audience in self._audiences.values())
 
     @property
     def position(self) -> Position:
@@ -72,7 +57,7 @@ class LiveChannel:
     def open(self, position: Position) -> None:
         """Begin to receive after `position`."""
         self.cursor = Cursor(position)
-        self.log = Log(position.offset, self._retention)
+        self.log = Log(position.offset, self._retention, LOG_BYTES)
         self.state = State.LIVE
         self._held.clear()
 
@@ -83,13 +68,23 @@ class LiveChannel:
 
     def attach(self, subscriber: Subscriber) -> None:
         """Deliver to `subscriber` what comes after the current position."""
-        self._audiences.setdefault(subscriber.format, {})[subscriber] = None
+        key = (subscriber.format, subscriber.concatenates)
+        audience = self._audiences.get(key)
+        if audience is None:
+            audience = self._audiences[key] = Audience(*key)
+        # What is due lies before the position: it is the others'.
+        audience.flush()
+        audience.members[subscriber] = None
 
     def detach(self, subscriber: Subscriber) -> None:
-        audience = self._audiences.get(subscriber.format, {})
-        audience.pop(subscriber, None)
-        if not audience:
-            self._audiences.pop(subscriber.format, None)
+        key = (subscriber.format, subscriber.concatenates)
+        audience = self._audiences.get(key)
+        if audience is None:
+            return
+        audience.members.pop(subscriber, None)
+        if not audience.members:
+            self._delivered_before += audience.delivered
+            del self._audiences[key]
 
     def take(self, publication: Publication, now: float) -> State:
         """Handle what the bus delivered. BEHIND asks the caller to `fill` from the bus's history."""
@@ -140,19 +135,19 @@ class LiveChannel:
 
     def _deliver(self, publication: Publication, now: float) -> None:
         self.log.append(publication, now)
-        for format, audience in self._audiences.items():
-            frame = format(publication)
-            for subscriber in audience:
-                subscriber.deliver(frame)
-            self.delivered += len(audience)
+        for audience in self._audiences.values():
+            audience.add(publication)
+            if len(audience.due) == 1:
+                self._flush_soon(audience)
         self._move()
 
     def _reset(self, position: Position) -> None:
         assert self.cursor is not None, "only an open channel is reset"
         self.cursor.reset(position)
-        self.log = Log(position.offset, self._retention)
+        self.log = Log(position.offset, self._retention, LOG_BYTES)
         for audience in self._audiences.values():
-            for subscriber in audience:
+            audience.flush()
+            for subscriber in audience.members:
                 subscriber.reset(self.name, position)
         self._move()
 

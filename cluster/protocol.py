@@ -14,11 +14,15 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from .errors import CloseCode
+
 EXTENSION = "fastapi-websocket-sync"
 """Key of the protocol object in the ASGI scope's `extensions`."""
 
 SEND_BUFFER = 128 * 1024
 """Bytes the kernel may hold for one client. Left to itself it takes megabytes before a slow one is noticed."""
+
+TOO_SLOW = "slow: too much is waiting for this client"
 
 CLOSE_TIMEOUT = 5.0
 """Seconds a client has to answer a close frame before its connection is cut."""
@@ -29,27 +33,29 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.limit = 0
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
-
-    @property
-    def queued(self) -> int:
-        """Bytes written and not yet taken by the socket."""
-        return self._backlog_bytes + self.transport.get_write_buffer_size()
+        self._full = False
 
     @property
     def closing(self) -> bool:
         return self.close_sent or self.disconnected or self.transport.is_closing()
 
-    def write(self, frame: bytes) -> None:
-        """Send one or more whole frames. Nothing happens when the connection is closing."""
-        if self.closing:
+    def write(self, frames: bytes) -> None:
+        """Send one or more whole frames. Nothing happens when the connection is closing.
+
+        A client for which more than `limit` bytes are waiting is closed with 3008 instead.
+        """
+        if not self._full and not self.close_sent:
+            self.transport.write(frames)
+        elif self.closing:
             return
-        if self._backlog or not self.writable.is_set():
-            self._backlog.append(frame)
-            self._backlog_bytes += len(frame)
+        elif self._backlog_bytes + self.transport.get_write_buffer_size() + len(frames) > self.limit:
+            self.close(CloseCode.SLOW, TOO_SLOW)
         else:
-            self.transport.write(frame)
+            self._backlog.append(frames)
+            self._backlog_bytes += len(frames)
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame after what the socket has already taken over, and forget what it has not."""
@@ -73,12 +79,18 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[EXTENSION] = self
 
+    def pause_writing(self) -> None:
+        self._full = True
+        super().pause_writing()
+
     def resume_writing(self) -> None:
-        super().resume_writing()
-        while self._backlog and self.writable.is_set():
-            frame = self._backlog.popleft()
-            self._backlog_bytes -= len(frame)
-            self.transport.write(frame)
+        self._full = False
+        while self._backlog and not self._full:
+            frames = self._backlog.popleft()
+            self._backlog_bytes -= len(frames)
+            self.transport.write(frames)
+        if not self._full:
+            super().resume_writing()
 
     def keepalive_timeout(self) -> None:
         # Closing waits until everything is written, which a client that does not read never allows.

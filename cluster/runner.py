@@ -7,12 +7,15 @@ import os
 import pwd
 import resource
 import secrets
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from supervisor import supervisord
+from supervisor.options import ServerOptions
+from supervisor.states import SupervisorStates
 
 from .bus.endpoints import endpoints
 from .control import Reach, is_running
@@ -47,7 +50,7 @@ def up(settings: Settings) -> int:
         flush=True,
     )
     _reopenable_output()
-    supervisord.main(["--configuration", str(run_dir / "supervisord.conf"), "--nodaemon"])
+    _supervise(run_dir / "supervisord.conf")
     return 1 if (run_dir / "fatal").exists() else 0
 
 
@@ -127,6 +130,29 @@ def _write(settings: Settings, run_dir: Path) -> None:
     with os.fdopen(os.open(run_dir / "cluster.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(settings.model_dump(mode="json", include=set(Reach._fields)), file)
     (run_dir / "fatal").unlink(missing_ok=True)
+
+
+class Options(ServerOptions):  # type: ignore[misc]
+    """supervisord's options. A terminal that is closed ends the tree as Ctrl+C does; by itself it would start anew."""
+
+    def get_signal(self) -> int | None:
+        signum: int | None = super().get_signal()
+        return signal.SIGTERM if signum == signal.SIGHUP else signum
+
+
+def _supervise(configuration: Path) -> None:
+    """Be supervisord until it is told to end; `supervisorctl reload` begins again."""
+    first = True
+    while True:
+        options = Options()
+        options.realize(["--configuration", str(configuration), "--nodaemon"], doc=supervisord.__doc__)
+        options.first, options.test = first, False
+        supervisord.go(options)
+        options.close_httpservers()
+        options.close_logger()
+        if options.mood < SupervisorStates.RESTARTING:
+            return
+        first = False
 
 
 def _reopenable_output() -> None:

@@ -11,7 +11,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocket
 
 from .errors import CloseCode
-from .protocol import CLOSE_TIMEOUT, EXTENSION, FanoutProtocol, text_frame
+from .protocol import CLOSE_TIMEOUT, EXTENSION, TOO_SLOW, FanoutProtocol, text_frame
 
 DONE = (1000, "done")
 
@@ -22,14 +22,14 @@ class Sink(Protocol):
     `frame` makes what `write` takes; it is the same for all sinks of one class.
     """
 
-    @property
-    def queued(self) -> int:
-        """Bytes written and not yet taken by the socket."""
+    concatenates: bool
+    """Several frames one after another may be written as one."""
 
     @staticmethod
     def frame(text: bytes) -> Any: ...
 
-    def write(self, frame: Any) -> None: ...
+    def write(self, frame: Any) -> None:
+        """Send `frame`. A client for which too much is waiting is closed with 3008 instead."""
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame and nothing more."""
@@ -47,15 +47,14 @@ class Sink(Protocol):
 class TransportSink:
     """Frames go to the transport under uvicorn's protocol."""
 
-    def __init__(self, protocol: FanoutProtocol, websocket: WebSocket) -> None:
+    concatenates = True
+
+    def __init__(self, protocol: FanoutProtocol, websocket: WebSocket, limit: int) -> None:
+        protocol.limit = limit
         self._protocol = protocol
         self.receive = websocket.receive
         self.write = protocol.write
         self.close = protocol.close
-
-    @property
-    def queued(self) -> int:
-        return self._protocol.queued
 
     @staticmethod
     def frame(text: bytes) -> bytes:
@@ -74,7 +73,11 @@ class TransportSink:
 class AsgiSink:
     """Messages go through `send`, one after another, in a task of their own."""
 
-    def __init__(self, websocket: WebSocket) -> None:
+    concatenates = False
+
+    def __init__(self, websocket: WebSocket, limit: int) -> None:
+        self._limit = limit
+        self._queued = 0
         self._websocket = websocket
         self._send = websocket._send
         self._closed = asyncio.get_running_loop().create_future()
@@ -84,24 +87,27 @@ class AsgiSink:
         self._empty.set()
         self._close: tuple[int, str] | None = None
         self._writer = asyncio.get_running_loop().create_task(self._write())
-        self.queued = 0
 
     @staticmethod
     def frame(text: bytes) -> str:
         return text.decode()
 
     def write(self, frame: str) -> None:
-        if self._close is None and not self._writer.done():
-            self._messages.append(frame)
-            self.queued += len(frame)
-            self._empty.clear()
-            self._wake.set()
+        if self._close is not None or self._writer.done():
+            return
+        if self._queued + len(frame) > self._limit:
+            self.close(CloseCode.SLOW, TOO_SLOW)
+            return
+        self._messages.append(frame)
+        self._queued += len(frame)
+        self._empty.clear()
+        self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
         if self._close is None:
             self._close = (code, reason)
             self._messages.clear()
-            self.queued = 0
+            self._queued = 0
             self._empty.set()
             self._wake.set()
             # A client that does not read holds up `send`, and the close with it: go on without it then.
@@ -141,7 +147,7 @@ class AsgiSink:
                     await self._send({"type": "websocket.send", "text": frame})
                     if self._messages:
                         self._messages.popleft()
-                        self.queued -= len(frame)
+                        self._queued -= len(frame)
                 self._empty.set()
                 if self._close is not None:
                     code, reason = self._close
@@ -150,9 +156,9 @@ class AsgiSink:
         self._empty.set()
 
 
-def sink_for(websocket: WebSocket) -> Sink:
-    """The best sink this server offers."""
+def sink_for(websocket: WebSocket, limit: int) -> Sink:
+    """The best sink this server offers. `limit`: bytes that may wait for the client."""
     protocol = (websocket.scope.get("extensions") or {}).get(EXTENSION)
     if isinstance(protocol, FanoutProtocol):
-        return TransportSink(protocol, websocket)
-    return AsgiSink(websocket)
+        return TransportSink(protocol, websocket, limit)
+    return AsgiSink(websocket, limit)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from enum import Enum, auto
+from math import inf
 from typing import NamedTuple
 
 import msgspec
@@ -66,16 +67,17 @@ class History(NamedTuple):
 
 
 class Log:
-    """The recent publications of one channel in one epoch, bounded by a `Retention`.
+    """The recent publications of one channel in one epoch, bounded by a `Retention` and by `max_bytes`.
 
     The log *covers* an offset when every publication after it is still here.
     """
 
-    __slots__ = ("_entries", "bytes", "retention", "start")
+    __slots__ = ("_entries", "_max_bytes", "bytes", "retention", "start")
 
-    def __init__(self, start: int, retention: Retention) -> None:
+    def __init__(self, start: int, retention: Retention, max_bytes: float = inf) -> None:
         self.start = start
         self.retention = retention
+        self._max_bytes = max_bytes
         self.bytes = 0
         self._entries: deque[tuple[float, Publication]] = deque()
 
@@ -96,7 +98,7 @@ class Log:
         """Let go of publications that are too many or too old at time `now` (seconds)."""
         entries, (size, seconds) = self._entries, self.retention
         oldest = now - seconds
-        while entries and (len(entries) > size or entries[0][0] < oldest):
+        while entries and (len(entries) > size or entries[0][0] < oldest or self.bytes > self._max_bytes):
             self._drop_first()
 
     def clear(self) -> None:

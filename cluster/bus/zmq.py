@@ -216,6 +216,8 @@ class ZmqBus(Bus):
     def _flush(self) -> None:
         """Send the next batch; if nothing waits to be published, an empty one asks whether anyone is there."""
         self._flush_scheduled = False
+        if self._batch is not None and self._batch.waiting:
+            return  # sent meanwhile, and not yet answered
         waiting: list[Waiting] = []
         size = 0
         while self._queue and len(waiting) < BATCH_ITEMS and size < BATCH_BYTES:
@@ -293,6 +295,7 @@ class ZmqBus(Bus):
             elif self._batch.waiting and self._batch.waiting[-1].deadline <= now:
                 for waiting in self._batch.waiting:
                     self._expire(waiting)
+                self._batch = None
                 self._flush()
             elif self._batch.due(now):
                 self._send(self._pub, self._batch.message)

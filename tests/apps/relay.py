@@ -8,11 +8,18 @@ from typing import Any
 from fastapi import FastAPI, WebSocket
 from pydantic import BaseModel
 
-from cluster import Hub
+from cluster import Hub, Publication
 
 hub = Hub.from_env()
+counted = hub.channel("counted", publishes=int)
 app = FastAPI(lifespan=hub.lifespan)
 app.include_router(hub.router)
+
+
+@counted.on_publication
+async def confirm(count: int, publication: Publication) -> None:
+    """Every worker says which counts it has seen."""
+    await hub.publish("confirmed", {"pid": os.getpid(), "count": count})
 
 
 class Relayed(BaseModel):
@@ -30,3 +37,11 @@ async def relay(websocket: WebSocket) -> None:
         connection.send({"pid": os.getpid()})
         async for message in connection:
             await hub.publish(message.channel, message.data)
+
+
+@app.websocket("/farewell")
+async def farewell(websocket: WebSocket) -> None:
+    """Say `?count=…` things of `?size=…` characters, and end."""
+    async with hub.attach(websocket) as connection:
+        for _ in range(int(websocket.query_params["count"])):
+            connection.send("x" * int(websocket.query_params["size"]))

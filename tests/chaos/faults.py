@@ -13,6 +13,9 @@ from contextlib import suppress
 Victims = Callable[[], Mapping[str, list[int]]]
 """The living processes by kind; each kind is as likely to be hit as the others."""
 
+KILLS = 0.85
+"""Share of faults that are SIGKILL; the others are SIGSTOP."""
+
 
 class Faults:
     """Every 1 to 2 s a victim is SIGKILLed or SIGSTOPped for 1 to 3 s, until cancelled; then all run again."""
@@ -30,7 +33,7 @@ class Faults:
                 await asyncio.sleep(self._random.uniform(1, 2))
                 # Every choice is made, also those not needed: so the sequence depends on the seed alone.
                 choice, place, kill, seconds = (
-                    self._random.random(), self._random.random(), self._random.random() < 0.5,
+                    self._random.random(), self._random.random(), self._random.random() < KILLS,
                     self._random.uniform(1, 3),
                 )  # fmt: skip
                 victims = self._victims()

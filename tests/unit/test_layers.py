@@ -27,7 +27,7 @@ LAYERS: dict[int, set[str]] = {
     # The bus: the contract, its engines, the forwarder.
     1: {"bus", "bus.base", "bus.endpoints", "bus.inbox", "bus.memory", "bus.zmq", "forwarder", "journal"},
     # The hub: channels and who receives them.
-    2: {"channel", "hub", "live"},
+    2: {"channel", "hub", "audience", "live"},
     # The transports: what a client is connected to.
     3: {"connection", "listener", "protocol", "sink"},
     # FastAPI, the command line, supervision, the demo application.

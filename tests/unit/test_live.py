@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cluster import live
-from cluster.live import LiveChannel, State, Subscriber
+from cluster.audience import Subscriber
+from cluster.live import LiveChannel, State
 from cluster.stream import History, Position, Publication, Retention, beacon, chain
 
 ROOMY = Retention(1000, 1000.0)

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from cluster.live import LiveChannel, State, Subscriber
+from cluster.audience import Subscriber
+from cluster.live import LiveChannel, State
 from cluster.sequencer import Sequencer
 from cluster.stream import Cursor, History, Position, Publication, Retention, Verdict, beacon
 
