@@ -42,6 +42,6 @@ async def relay(websocket: WebSocket) -> None:
 @app.websocket("/farewell")
 async def farewell(websocket: WebSocket) -> None:
     """Say `?count=…` things of `?size=…` characters, and end."""
-    async with hub.attach(websocket) as connection:
+    async with hub.attach(websocket, accepts=str) as connection:
         for _ in range(int(websocket.query_params["count"])):
             connection.send("x" * int(websocket.query_params["size"]))
