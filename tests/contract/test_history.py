@@ -1,0 +1,135 @@
+"""Laws of the bus: what it tells about the past."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from cluster.bus import Bus
+from cluster.stream import Position, Retention
+
+from .engines import Engine
+from .reading import PATIENCE, data_of, is_linked, numbered, publish, publish_all, received, whole_history
+
+
+async def fill(bus: Bus, channel: str, count: int, retention: Retention) -> list[Position]:
+    return [
+        await bus.publish(channel, data, id=f"{channel} {number}", retention=retention)
+        for number, data in enumerate(numbered(count))
+    ]
+
+
+async def test_history_follows_the_position_asked_for(engine: Engine, channel: str) -> None:
+    async with engine.connect() as bus:
+        start = (await bus.history(channel, None, 0)).top
+        positions = await publish_all(bus, channel, numbered(10))
+        for after, since in enumerate([start, *positions]):
+            found = await bus.history(channel, since, 100)
+            assert (data_of(found.publications), found.top, found.complete) == (
+                numbered(10)[after:],
+                positions[-1],
+                True,
+            )
+
+
+async def test_history_begins_with_the_oldest_kept_when_no_position_is_given(engine: Engine, channel: str) -> None:
+    async with engine.connect() as bus:
+        await fill(bus, channel, 10, Retention(4, 300.0))
+        found = await bus.history(channel, None, 100)
+    assert (data_of(found.publications), found.complete) == (numbered(10)[6:], True)
+
+
+async def test_the_history_of_nothing_is_empty(engine: Engine, channel: str) -> None:
+    async with engine.connect() as bus:
+        found = await bus.history(channel, None, 100)
+        assert (found.publications, found.complete) == ([], True)
+        assert await bus.subscribe(channel) == found.top
+        assert (await bus.history(channel, found.top, 100)).complete
+
+
+@pytest.mark.parametrize("size", [0, 1, 5, 100])
+async def test_complete_never_lies(engine: Engine, channel: str, size: int) -> None:
+    async with engine.connect() as bus:
+        start = (await bus.history(channel, None, 0)).top
+        positions = [start, *await fill(bus, channel, 20, Retention(size, 300.0))]
+        for after, since in enumerate(positions):
+            found = await bus.history(channel, since, 100)
+            expected = numbered(20)[after:]
+            assert found.complete == (len(expected) <= size)
+            assert data_of(found.publications) == expected[-size:] if size else not found.publications
+            assert found.top == positions[-1]
+
+
+async def test_history_of_another_epoch_is_not_complete(engine: Engine, channel: str) -> None:
+    async with engine.connect() as bus:
+        last = (await publish_all(bus, channel, numbered(5)))[-1]
+        found = await bus.history(channel, Position("another epoch", last.offset), 100)
+        assert (found.complete, found.top) == (False, last)
+
+
+async def test_history_from_above_the_top_is_not_complete(engine: Engine, channel: str) -> None:
+    async with engine.connect() as bus:
+        last = await publish(bus, channel)
+        assert not (await bus.history(channel, last._replace(offset=last.offset + 1), 100)).complete
+
+
+async def test_what_has_become_too_old_is_not_complete(engine: Engine, channel: str) -> None:
+    async with engine.connect() as bus:
+        start = (await bus.history(channel, None, 0)).top
+        (last,) = await fill(bus, channel, 1, Retention(100, 0.05))
+        async with asyncio.timeout(PATIENCE):
+            while (found := await bus.history(channel, start, 100)).publications:
+                assert found.complete
+                await asyncio.sleep(0.02)
+        assert (found.complete, found.top) == (False, last)
+        assert (await bus.history(channel, last, 100)).complete
+
+
+async def test_the_latest_publication_says_what_is_kept(engine: Engine, channel: str) -> None:
+    async with engine.connect() as bus:
+        await fill(bus, channel, 10, Retention(100, 300.0))
+        await bus.publish(channel, b"last", id="last", retention=Retention(3, 300.0))
+        assert data_of((await bus.history(channel, None, 100)).publications) == [b"8", b"9", b"last"]
+
+
+@pytest.mark.parametrize("page", [1, 7, 1000])
+async def test_history_comes_in_pages(engine: Engine, channel: str, page: int) -> None:
+    async with engine.connect() as bus:
+        start = (await bus.history(channel, None, 0)).top
+        await publish_all(bus, channel, numbered(50))
+        assert len((await bus.history(channel, start, page)).publications) <= page
+        found = await whole_history(bus, channel, start, page=page)
+    assert found.complete
+    assert data_of(found.publications) == numbered(50)
+    assert is_linked(found.publications, start)
+
+
+async def test_a_limit_of_nothing_tells_the_top(engine: Engine, channel: str) -> None:
+    async with engine.connect() as bus:
+        last = (await publish_all(bus, channel, numbered(5)))[-1]
+        found = await bus.history(channel, None, 0)
+        assert (found.publications, found.top) == ([], last)
+
+
+async def test_large_payloads_arrive_and_are_kept(engine: Engine, channel: str) -> None:
+    payloads = [bytes([number]) * 1_500_000 for number in range(4)] + [bytes(range(256)) * 65_536]
+    async with engine.connect() as publisher, engine.connect() as subscriber:
+        start = await subscriber.subscribe(channel)
+        await publish_all(publisher, channel, payloads)
+        found = await received(subscriber, len(payloads))
+        kept = await whole_history(subscriber, channel, start)
+    assert data_of(found) == payloads
+    assert kept.complete
+    assert kept.publications == found
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", bytes(range(256))], ids=["empty", "nul", "every byte"])
+async def test_any_bytes_can_be_published(engine: Engine, channel: str, data: bytes) -> None:
+    async with engine.connect() as publisher, engine.connect() as subscriber:
+        start = await subscriber.subscribe(channel)
+        await publish(publisher, channel, data)
+        assert [publication.data for publication in await received(subscriber, 1)] == [data]
+        assert [publication.data for publication in (await subscriber.history(channel, start, 10)).publications] == [
+            data
+        ]

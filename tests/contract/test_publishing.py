@@ -1,0 +1,218 @@
+"""Laws of the bus: what it means that a publication was accepted, refused, or neither."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from cluster.errors import BusError, BusUnavailable, PublishError, PublishRefused
+
+from .engines import Engine
+from .reading import PATIENCE, data_of, numbered, publish, publish_all, received, whole_history
+
+A_MOMENT = 0.3
+"""Seconds in which an engine that works would have answered."""
+
+IDLE = 1.5
+"""Seconds after which a bus that has heard nothing asks whether anyone is there."""
+
+
+def keep_the_loop_busy(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+async def test_publish_returning_means_accepted(engine: Engine, channel: str) -> None:
+    async with engine.connect() as publisher, engine.connect() as another:
+        for data in numbered(20):
+            position = await publish(publisher, channel, data)
+            found = await another.history(channel, position._replace(offset=position.offset - 1), 10)
+            assert [(publication.position, publication.data) for publication in found.publications] == [
+                (position, data)
+            ]
+            assert found.top == position
+
+
+class TestARepeatedId:
+    async def test_is_not_published_twice(self, engine: Engine, channel: str) -> None:
+        async with engine.connect() as bus:
+            positions = [await publish(bus, channel, id="same") for _ in range(3)]
+            assert len(set(positions)) == 1
+            assert len((await whole_history(bus, channel)).publications) == 1
+
+    async def test_is_not_published_twice_by_another_bus(self, engine: Engine, channel: str) -> None:
+        async with engine.connect() as one, engine.connect() as another:
+            assert await publish(one, channel, id="same") == await publish(another, channel, id="same")
+            assert len((await whole_history(one, channel)).publications) == 1
+
+    async def test_is_not_published_twice_at_once(self, engine: Engine, channel: str) -> None:
+        async with engine.connect() as one, engine.connect() as another:
+            calls = [publish(bus, channel, id=f"id-{number}") for number in range(20) for bus in (one, another, one)]
+            assert len(set(await asyncio.gather(*calls))) == 20
+            assert len((await whole_history(one, channel)).publications) == 20
+
+    async def test_is_received_once(self, engine: Engine, channel: str) -> None:
+        async with engine.connect() as publisher, engine.connect() as subscriber:
+            await subscriber.subscribe(channel)
+            for id in ("same", "same", "another"):
+                await publish(publisher, channel, id=id)
+            assert [publication.id for publication in await received(subscriber, 2)] == ["same", "another"]
+
+    async def test_in_another_channel_is_another_publication(self, engine: Engine, channel: str) -> None:
+        async with engine.connect() as bus:
+            for name in (channel, f"{channel}-other"):
+                await publish(bus, name, id="same")
+                assert len((await whole_history(bus, name)).publications) == 1
+
+    async def test_that_was_sent_again_and_again_is_published_once(self, process: Engine, channel: str) -> None:
+        async with process.connect() as bus:
+            await publish(bus, channel)
+            process.pause()
+            call = asyncio.create_task(publish_all(bus, channel, numbered(10)))
+            await asyncio.wait([call], timeout=A_MOMENT)
+            assert not call.done()
+            process.start()
+            assert len(set(await call)) == 10
+            assert data_of((await whole_history(bus, channel)).publications) == [b"data", *numbered(10)]
+
+    async def test_after_an_error_settles_what_became_of_it(self, process: Engine, channel: str) -> None:
+        async with process.connect(bus_timeout=A_MOMENT) as hasty, process.connect() as patient:
+            await publish(patient, channel, b"before")
+            process.pause()
+            with pytest.raises(PublishError) as raised:
+                await publish(hasty, channel, id="same")
+            assert not isinstance(raised.value, PublishRefused)
+            process.start()
+            assert await publish(patient, channel, id="same") == await publish(patient, channel, id="same")
+            await publish(patient, channel, b"after")
+            kept = data_of((await whole_history(patient, channel)).publications)
+            assert kept == [b"before", b"data", b"after"]
+
+
+class TestBeforeTheEngineIsUp:
+    async def test_every_call_waits_and_succeeds(self, process: Engine, channel: str) -> None:
+        process.stop()
+        async with process.connect() as bus:
+            calls = asyncio.gather(
+                bus.subscribe(f"{channel}-other"),
+                bus.history(channel, None, 0),
+                publish_all(bus, channel, numbered(20)),
+            )
+            await asyncio.wait([calls], timeout=A_MOMENT)
+            assert not calls.done()
+            assert not bus.reachable
+            process.start()
+            await calls
+            assert bus.reachable
+            assert data_of((await whole_history(bus, channel)).publications) == numbered(20)
+            await publish(bus, f"{channel}-other")
+            assert len(await received(bus, 1)) == 1
+
+    async def test_every_call_fails_after_the_time_limit_and_works_later(self, process: Engine, channel: str) -> None:
+        process.stop()
+        async with process.connect(bus_timeout=A_MOMENT) as bus:
+            early, subscribing, asking = await asyncio.gather(
+                publish(bus, channel, b"early", id="my-id"),
+                bus.subscribe(channel),
+                bus.history(channel, None, 10),
+                return_exceptions=True,
+            )
+            assert isinstance(early, PublishError)
+            assert not isinstance(early, PublishRefused)
+            assert early.id == "my-id"
+            assert "outcome unknown" in str(early)
+            assert "my-id" in str(early)
+            assert isinstance(subscribing, BusUnavailable)
+            assert isinstance(asking, BusUnavailable)
+
+            process.start()
+            async with asyncio.timeout(PATIENCE):
+                while not bus.reachable:
+                    await asyncio.sleep(0.02)
+                await bus.subscribe(channel)
+                await publish(bus, channel, b"late")
+            assert data_of(await received(bus, 1)) == [b"late"]
+
+    async def test_more_than_the_queue_holds_is_refused_and_not_published(self, process: Engine, channel: str) -> None:
+        process.stop()
+        async with process.connect(bus_queue=10) as bus:
+            calls = [asyncio.create_task(publish(bus, channel, data)) for data in numbered(30)]
+            refused, _ = await asyncio.wait(calls, timeout=A_MOMENT)
+            assert 19 <= len(refused) <= 20
+            assert all(isinstance(call.exception(), PublishRefused) for call in refused)
+            process.start()
+            done, _ = await asyncio.wait(calls, timeout=PATIENCE)
+            assert len(done) == 30
+            accepted = [data for call, data in zip(calls, numbered(30), strict=True) if call.exception() is None]
+            assert accepted == numbered(30)[: 30 - len(refused)]
+            assert data_of((await whole_history(bus, channel)).publications) == accepted
+
+
+async def test_a_publication_made_just_when_the_engine_answers_is_not_forgotten(process: Engine, channel: str) -> None:
+    """An idle bus asks now and then whether the engine is there. Its answer and a call come in the same turn."""
+    async with process.connect() as bus:
+        await publish(bus, channel)
+        process.pause()
+        await asyncio.sleep(IDLE)
+        process.start()
+        call = asyncio.create_task(publish(bus, channel, b"more"))
+        keep_the_loop_busy(A_MOMENT)
+        async with asyncio.timeout(PATIENCE / 6):
+            await call
+        assert data_of((await whole_history(bus, channel)).publications) == [b"data", b"more"]
+
+
+async def test_a_publication_that_cannot_be_sent_harms_no_other(engine: Engine, channel: str) -> None:
+    async with engine.connect() as bus:
+        calls = [asyncio.create_task(publish(bus, channel, id=id)) for id in ("before", "not unicode: \ud800", "after")]
+        async with asyncio.timeout(PATIENCE / 6):
+            before, unusable, after = await asyncio.gather(*calls, return_exceptions=True)
+        assert not isinstance(before, BaseException)
+        assert not isinstance(after, BaseException)
+        assert not isinstance(unusable, BaseException) or isinstance(unusable, PublishError)
+
+
+class TestAClosedBus:
+    async def test_fails_what_was_under_way(self, process: Engine, channel: str) -> None:
+        process.stop()
+        async with process.connect() as bus:
+            calls = asyncio.gather(
+                publish(bus, channel),
+                publish(bus, channel),
+                bus.subscribe(channel),
+                bus.history(channel, None, 10),
+                return_exceptions=True,
+            )
+            await asyncio.wait([calls], timeout=A_MOMENT)
+        async with asyncio.timeout(PATIENCE / 6):
+            one, two, subscribing, asking = await calls
+        assert isinstance(one, PublishError)
+        assert isinstance(two, PublishError)
+        assert isinstance(subscribing, BusError)
+        assert isinstance(asking, BusError)
+
+    async def test_publishes_nothing_more(self, engine: Engine, channel: str) -> None:
+        async with engine.connect() as bus:
+            await publish(bus, channel)
+        async with asyncio.timeout(PATIENCE / 6):
+            with pytest.raises(PublishError):
+                await publish(bus, channel)
+
+    async def test_answers_nothing_more(self, engine: Engine, channel: str) -> None:
+        async with engine.connect() as bus:
+            await publish(bus, channel)
+        async with asyncio.timeout(PATIENCE / 6):
+            with pytest.raises(BusError):
+                await bus.subscribe(channel)
+            with pytest.raises(BusError):
+                await bus.history(channel, None, 10)
+
+    async def test_does_not_disturb_the_others(self, engine: Engine, channel: str) -> None:
+        async with engine.connect() as stays:
+            await stays.subscribe(channel)
+            async with engine.connect() as goes:
+                await goes.subscribe(channel)
+                await publish(goes, channel)
+            await publish(stays, channel)
+            assert len(await received(stays, 2)) == 2
