@@ -6,10 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from .harness import RunningCluster, running
-
-SHOWN = 8_000
-"""Characters of a cluster's output that are worth reading."""
+from .harness import SHOWN, RunningCluster, running
 
 
 @pytest.hookimpl(wrapper=True)

@@ -33,6 +33,8 @@ READY = 30.0
 """Seconds a cluster has to become ready, and a killed program to be back."""
 STOP = 40.0
 """Seconds a cluster has to end."""
+SHOWN = 8_000
+"""Characters of a cluster's output that are worth reading when it has failed."""
 PORTS = range(20_000, 32_000)
 """Where free ports are looked for: below those the kernel gives to outgoing connections."""
 
@@ -233,7 +235,7 @@ def started(*clusters: RunningCluster) -> Iterator[None]:
         yield
     except BaseException as error:
         for cluster in clusters:
-            error.add_note(cluster.output())
+            error.add_note(cluster.output()[-SHOWN:])
         raise
     finally:
         for cluster in clusters:

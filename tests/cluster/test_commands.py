@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from .client import assert_everyone_is_notified_once, one_client_per_worker
-from .harness import RunningCluster, started
+from .harness import STOP, RunningCluster, started
+from .waiting import until
 
 
 def test_status_shows_every_program(demo: RunningCluster) -> None:
@@ -106,7 +107,9 @@ async def test_two_clusters_share_nothing(pair: list[RunningCluster]) -> None:
 async def test_stopping_one_leaves_the_other_alone(pair: list[RunningCluster]) -> None:
     one, other = pair
     async with one_client_per_worker(other.ws_url, 2) as others:
-        shown = await asyncio.to_thread(one.command, "stop")
+        stopping = asyncio.create_task(asyncio.to_thread(one.command, "stop"))
+        await until(lambda: one.exit_status is not None, STOP, "it has ended")
+        shown = await stopping
         assert shown.returncode == 0, shown.stderr
         assert one.exit_status == 0
         one.wait_until_gone()

@@ -16,7 +16,7 @@ from .harness import READY, RunningCluster, started
 from .waiting import until, wait_for
 
 GRACE = 10.0
-GIVE_UP = 90.0
+GIVE_UP = 45.0
 """Seconds in which a program that cannot start has been tried often enough."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 
 import psutil
@@ -154,6 +155,27 @@ async def test_a_new_nginx_takes_over_the_port_of_a_killed_one(restarted: Runnin
     await until(lambda: not any(orphan.is_running() for orphan in orphans), READY, "the old nginx is gone")
     assert restarted.worker_pids() == workers
     await assert_whole(restarted)
+
+
+async def test_a_client_is_not_greeted_before_it_is_subscribed(restarted: RunningCluster) -> None:
+    """What is pushed right after a greeting must not pass the greeted client by."""
+    restarted.wait_until_ready()
+    before = restarted.worker_pids()[0]
+    restarted.kill(before)
+    await until(lambda: restarted.worker_pids()[0] != before, READY, "there is a new worker")
+    restarted.wait_until_ready()
+    url = f"ws://127.0.0.1:{restarted.worker_port(restarted.worker_pids()[0])}/ws"
+
+    restarted.kill(restarted.forwarder_pid(), signal.SIGSTOP)
+    try:
+        opening = asyncio.create_task(Client.open(url))
+        greeted, _ = await asyncio.wait([opening], timeout=1)
+    finally:
+        restarted.kill(restarted.forwarder_pid(), signal.SIGCONT)
+    async with await opening as client:
+        assert not greeted
+        await client.push()
+        await client.expect(push_type="notified_by", pid=client.pid)
 
 
 @pytest.mark.parametrize("part", ["worker", "forwarder"])
