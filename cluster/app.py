@@ -64,9 +64,13 @@ async def ws(websocket: WebSocket) -> None:
         connection.send(ConnectedTo(host=HOST, pid=os.getpid(), report_time=_milliseconds()))
         joined = channel or notifications.name()
         await connection.subscribe(joined, since)
-        async for _ in connection:
-            push = NotifiedBy(host=HOST, pid=os.getpid(), report_time=_milliseconds())
-            dispatch(PushInitiated(channel=joined, push=push))
+        await connection.serve(lambda connection, message: notify(joined))
+
+
+def notify(channel: str) -> None:
+    """Say that a client of this worker initiated a push."""
+    push = NotifiedBy(host=HOST, pid=os.getpid(), report_time=_milliseconds())
+    dispatch(PushInitiated(channel=channel, push=push))
 
 
 def _milliseconds() -> int:

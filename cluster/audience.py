@@ -6,10 +6,13 @@ one go: at once when there is little to do, a few milliseconds later when writin
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from .stream import Position, Publication
+
+logger = logging.getLogger(__name__)
 
 Format = Callable[[Publication], Any]
 """Turns a publication into the frame that the members of one audience are handed."""
@@ -27,6 +30,8 @@ def unchanged(publication: Publication) -> Publication:
 
 class Subscriber:
     """Someone who receives channels. Every method but `room` must return at once."""
+
+    __slots__ = ()
 
     format: Format = staticmethod(unchanged)
     concatenates = False
@@ -72,7 +77,10 @@ class Audience:
         """Hand every member what is due."""
         for frame in self.take():
             for member in self.members:
-                member.deliver(frame)
+                try:
+                    member.deliver(frame)
+                except Exception:
+                    _failed()
 
 
 class Loop(Protocol):
@@ -131,4 +139,12 @@ def _flush_together(audiences: list[Audience]) -> None:
         frame = whole.get(share)
         if frame is None:
             frame = whole[share] = b"".join([pieces[place] for place in share])
-        member.deliver(frame)
+        try:
+            member.deliver(frame)
+        except Exception:
+            _failed()
+
+
+def _failed() -> None:
+    """One subscriber's trouble is nobody else's."""
+    logger.exception("a subscriber could not be delivered to")

@@ -93,13 +93,14 @@ def forwarder(settings: Settings, parsed: argparse.Namespace) -> int:
 
 def worker(settings: Settings, parsed: argparse.Namespace) -> int:
     from .logs import configure
-    from .ports import worker_ports
+    from .ports import worker_ports, worker_socket
     from .process import die_with_parent
     from .worker import serve
 
     die_with_parent()
     configure(f"api-{parsed.number}", settings.api_log_level)
-    serve(settings, settings.app, worker_ports(settings)[parsed.number])
+    path = worker_socket(settings.directory, parsed.number) if settings.upstream == "socket" else None
+    serve(settings, settings.app, worker_ports(settings)[parsed.number], path)
     return 0
 
 
@@ -133,6 +134,9 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("app", nargs="?", help="the application as module:attribute (APP); default: the demo")
     start.add_argument("--workers", help="worker processes (WORKERS)")
     start.add_argument("--host", help="address to listen on (HOST)")
+    start.add_argument(
+        "--direct", action="store_true", default=None, help="clients may use the workers' ports (DIRECT)"
+    )
     commands.add_parser("status", parents=[place], help="show the processes of a running cluster")
     commands.add_parser("stop", parents=[place], help="end a running cluster")
     commands.add_parser("verify", parents=[place], help="prove that each worker's messages reach every worker")

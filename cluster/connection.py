@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
+import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-import msgspec
-from pydantic import TypeAdapter, ValidationError
+from starlette.types import Message
 from starlette.websockets import WebSocket
 
 from .audience import Format, Subscriber
@@ -17,27 +16,23 @@ from .channel import encode
 from .envelope import envelope, notice, payload
 from .errors import ChannelError, CloseCode
 from .hub import Hub, check_public
-from .limits import TokenBucket
+from .intake import ClientLimits, Intake, Refusal
 from .sink import Sink, sink_for
 from .stream import Position
 
+logger = logging.getLogger(__name__)
+
 A = TypeVar("A")
-
-
-class ConnectionLimits(msgspec.Struct, frozen=True):
-    """What one client may cost; the settings of the same names say more."""
-
-    max_message_bytes: int
-    max_channels: int
-    max_invalid_messages: int
-    messages_per_second: float
-    queue_bytes: int
 
 
 @cache
 def _format(make: Any, frame: Any) -> Format:
     """One function object per combination, so that equal audiences are recognised as equal."""
     return lambda publication: frame(make(publication))
+
+
+def _ignore(connection: Connection[Any], message: Any) -> None:
+    pass
 
 
 class Connection(Subscriber, Generic[A]):
@@ -47,24 +42,37 @@ class Connection(Subscriber, Generic[A]):
     without, a message is what was published and nothing else.
     """
 
+    __slots__ = (
+        "_channels",
+        "_hub",
+        "_intake",
+        "_limits",
+        "_on_leave",
+        "_positions",
+        "_sink",
+        "concatenates",
+        "deliver",
+        "format",
+        "handed_off",
+    )
+
     def __init__(
         self,
         hub: Hub,
         websocket: WebSocket,
-        limits: ConnectionLimits,
+        limits: ClientLimits,
+        on_leave: Callable[[Connection[A]], None],
         *,
-        accepts: TypeAdapter[A] | None = None,
-        positions: bool = False,
+        accepts: type[A] | None,
+        positions: bool,
     ) -> None:
-        self.id = secrets.token_hex(8)
-        self.websocket = websocket
         self._hub = hub
         self._limits = limits
-        self._accepts = accepts
+        self._on_leave = on_leave
+        self._intake = Intake(accepts, limits)
         self._positions = positions
-        self._channels: set[str] = set()
-        self._invalid = 0
-        self._rate = TokenBucket(limits.messages_per_second, limits.messages_per_second * 10)
+        self._channels: tuple[str, ...] = ()
+        self.handed_off = False
         self._sink: Sink = sink_for(websocket, limits.queue_bytes)
         self.concatenates = self._sink.concatenates
         # On the way of every publication to every client: no detour.
@@ -81,18 +89,18 @@ class Connection(Subscriber, Generic[A]):
             raise ChannelError(f"already subscribed to {channel!r}")
         if len(self._channels) >= self._limits.max_channels:
             raise ChannelError(f"a client may have {self._limits.max_channels} channels")
-        self._channels.add(channel)
+        self._channels += (channel,)
         try:
             await self._hub.subscribe(channel, self, since)
         except BaseException:
-            self._channels.discard(channel)
+            self._forget(channel)
             raise
 
     def unsubscribe(self, channel: str) -> None:
         """Send no more of `channel`."""
         if channel not in self._channels:
             raise ChannelError(f"not subscribed to {channel!r}")
-        self._channels.discard(channel)
+        self._forget(channel)
         self._hub.unsubscribe(channel, self)
 
     def send(self, message: Any) -> None:
@@ -105,34 +113,47 @@ class Connection(Subscriber, Generic[A]):
 
     async def __aiter__(self) -> AsyncIterator[A]:
         """What the client sends, until it goes. Unusable messages are answered with an error, not yielded."""
-        while (text := await self._receive()) is not None:
-            if not self._rate.take(time.monotonic()):
-                self.close(CloseCode.POLICY_VIOLATION, "too many messages")
+        while (message := await self._sink.receive())["type"] != "websocket.disconnect":
+            accepted = self._intake.take(message, time.monotonic())
+            if not isinstance(accepted, Refusal):
+                yield accepted
+            elif not self._refuse(accepted):
                 return
-            if self._accepts is None:
-                yield text  # type: ignore[misc]
-                continue
-            try:
-                message = self._accepts.validate_json(text)
-            except ValidationError as error:
-                self._invalid += 1
-                if self._invalid > self._limits.max_invalid_messages:
-                    self.close(CloseCode.POLICY_VIOLATION, "too many unusable messages")
-                    return
-                self.send({"error": _explain(error)})
-                continue
-            self._invalid = 0
-            yield message
 
     async def closed(self) -> None:
         """Wait until the client has gone; what it sends meanwhile is discarded."""
         async for _ in self:
             pass
 
+    async def serve(self, on_message: Callable[[Connection[A], A], None] = _ignore) -> None:
+        """Call `on_message` for what the client sends until it goes. The last thing an endpoint does.
+
+        Under the runner it returns at once: the server's protocol object keeps the connection, the endpoint may
+        end, and an idle connection costs a fraction of the memory. Elsewhere it returns when the client has gone.
+        """
+
+        def receive(message: Message) -> None:
+            if message["type"] == "websocket.disconnect":
+                self.leave()
+            elif isinstance(accepted := self._intake.take(message, time.monotonic()), Refusal):
+                self._refuse(accepted)
+            else:
+                self._call(on_message, accepted)
+
+        self.handed_off = self._sink.hand_off(receive)
+        if not self.handed_off:
+            async for message in self:
+                self._call(on_message, message)
+
+    def leave(self) -> None:
+        """Receive no channel any more."""
+        for channel in self._channels:
+            self.unsubscribe(channel)
+        self._on_leave(self)
+
     async def finish(self) -> None:
         """Leave every channel and let what was sent reach the client."""
-        for channel in list(self._channels):
-            self.unsubscribe(channel)
+        self.leave()
         await self._sink.finish()
 
     def subscribed(self, channel: str, position: Position, recovered: bool | None) -> None:
@@ -146,22 +167,20 @@ class Connection(Subscriber, Generic[A]):
     async def room(self) -> None:
         await self._sink.room()
 
-    async def _receive(self) -> str | None:
-        """The next text message; None when the client is gone or was closed for what it sent."""
-        message = await self._sink.receive()
-        if message["type"] == "websocket.disconnect":
-            return None
-        text = message.get("text")
-        if text is None:
-            self.close(CloseCode.UNSUPPORTED_DATA, "binary messages are not supported, send text")
-        elif len(text) > self._limits.max_message_bytes or len(text.encode()) > self._limits.max_message_bytes:
-            self.close(CloseCode.MESSAGE_TOO_BIG, f"more than {self._limits.max_message_bytes} bytes")
-        else:
-            return str(text)
-        return None
+    def _call(self, on_message: Callable[[Connection[A], A], None], message: A) -> None:
+        try:
+            on_message(self, message)
+        except Exception:
+            logger.exception("handling a client's message failed")
+            self.close(CloseCode.INTERNAL_ERROR, "internal error")
 
+    def _forget(self, channel: str) -> None:
+        self._channels = tuple(other for other in self._channels if other != channel)
 
-def _explain(error: ValidationError) -> dict[str, str]:
-    """The first thing wrong with a message: which field, and what about it."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return {"field": ".".join(str(part) for part in first["loc"]), "message": first["msg"]}
+    def _refuse(self, refusal: Refusal) -> bool:
+        """Answer or close; whether the client may go on."""
+        if refusal.answer is None:
+            self.close(refusal.code, refusal.reason)
+            return False
+        self.send({"error": refusal.answer})
+        return True

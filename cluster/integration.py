@@ -10,17 +10,18 @@ from functools import cached_property
 from typing import Annotated, Any, Self, TypeVar
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketState
 
 from . import hub
 from .bus import connect
 from .channel import Channel, encode
-from .connection import Connection, ConnectionLimits
+from .connection import Connection
 from .errors import BusUnavailable, ChannelError, CloseCode, ClusterError
 from .events import EventForwarder, EventName
 from .heartbeat import Heartbeat
+from .intake import ClientLimits
 from .listener import Listener
 from .settings import Settings, load
 from .status import status_router
@@ -57,7 +58,7 @@ class Hub(hub.Hub):
         self.heartbeat = Heartbeat(self, settings.heartbeat_interval, lambda: (self.ready, len(self.connections)))
         self._declared: list[Channel[Any]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._limits = ConnectionLimits(
+        self._limits = ClientLimits(
             max_message_bytes=settings.max_message_bytes,
             max_channels=settings.max_channels_per_client,
             max_invalid_messages=settings.max_invalid_messages,
@@ -186,11 +187,7 @@ class Hub(hub.Hub):
         if websocket.application_state is WebSocketState.CONNECTING:
             await websocket.accept()
         connection = Connection[A](
-            self,
-            websocket,
-            self._limits,
-            accepts=None if accepts is None else TypeAdapter(accepts),
-            positions=positions,
+            self, websocket, self._limits, self.connections.discard, accepts=accepts, positions=positions
         )
         self.connections.add(connection)
         try:
@@ -206,8 +203,9 @@ class Hub(hub.Hub):
             connection.close(CloseCode.INTERNAL_ERROR, "internal error")
             raise
         finally:
-            self.connections.discard(connection)
-            await connection.finish()
+            # What was handed off stays until the client goes.
+            if not connection.handed_off:
+                await connection.finish()
 
     def _declaration(self, channel: str) -> Channel[Any] | None:
         return next((declared for declared in self._declared if declared.matches(channel)), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 from .errors import ConfigurationError
 from .settings import Settings
@@ -18,6 +19,11 @@ def worker_ports(settings: Settings) -> range:
     """The loopback ports of the workers."""
     first = settings.worker_port or FIRST_WORKER_PORT
     return range(first, first + settings.workers)
+
+
+def worker_socket(run_dir: Path, number: int) -> Path:
+    """The Unix socket of a worker, by which nginx may reach it."""
+    return run_dir / f"api-{number}.sock"
 
 
 def free_block(port: int, size: int) -> int:

@@ -7,11 +7,15 @@ its own. What a socket does not take piles up here, where it is counted.
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import zlib
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.http11 import Request
 
 from .errors import CloseCode
@@ -21,6 +25,9 @@ EXTENSION = "fastapi-websocket-sync"
 
 SEND_BUFFER = 128 * 1024
 """Bytes the kernel may hold for one client. Left to itself it takes megabytes before a slow one is noticed."""
+
+WORTH_COMPRESSING = 64
+"""Bytes of a message below which it is sent as it is."""
 
 TOO_SLOW = "slow: too much is waiting for this client"
 
@@ -33,10 +40,19 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.config.ws_per_message_deflate:
+            # Without a context of its own for each client, a frame compressed once is good for all of them.
+            self.conn.available_extensions = [ServerPerMessageDeflateFactory(server_no_context_takeover=True)]
         self.limit = 0
-        self._backlog: deque[bytes] = deque()
-        self._backlog_bytes = 0
         self._full = False
+        self._backlog: deque[bytes] | None = None
+        self._backlog_bytes = 0
+        self._waiters: list[asyncio.Future[None]] | None = None
+
+    @property
+    def deflates(self) -> bool:
+        """Whether this client takes compressed messages."""
+        return bool(self.conn.extensions)
 
     @property
     def closing(self) -> bool:
@@ -54,6 +70,8 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         elif self._backlog_bytes + self.transport.get_write_buffer_size() + len(frames) > self.limit:
             self.close(CloseCode.SLOW, TOO_SLOW)
         else:
+            if self._backlog is None:
+                self._backlog = deque()
             self._backlog.append(frames)
             self._backlog_bytes += len(frames)
 
@@ -71,6 +89,34 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             self.read_paused = False
             self.transport.resume_reading()
         self.close_timer = self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
+
+    async def room(self) -> None:
+        """Wait until the socket takes more, or is closed."""
+        while self._full and not self.closing:
+            if self._waiters is None:
+                self._waiters = []
+            waiter = self.loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def hand_off(self, receive: Callable[[Any], None]) -> None:
+        """Call `receive` with every ASGI message from now on, and keep the connection when the application returns."""
+        waiting: asyncio.Queue[Any] = self.queue
+        self.queue = _Passed(lambda message: self.loop.call_soon(receive, message))  # type: ignore[assignment]
+        # The base class stops reading after each message until the application has taken it: none has to wait now.
+        if self.read_paused:
+            self.transport.resume_reading()
+        self.read_paused = True
+        if self.close_timer is None:
+            self.close_timer = _KEPT  # type: ignore[assignment]
+        while not waiting.empty():
+            self.queue.put_nowait(waiting.get_nowait())
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        if isinstance(self.close_timer, _Nothing):
+            self.close_timer = None
+            self._let_go_of_the_request()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -91,6 +137,7 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             self.transport.write(frames)
         if not self._full:
             super().resume_writing()
+            self._wake()
 
     def keepalive_timeout(self) -> None:
         # Closing waits until everything is written, which a client that does not read never allows.
@@ -103,8 +150,67 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def _forget(self) -> None:
-        self._backlog.clear()
+        self._backlog = None
         self._backlog_bytes = 0
+        self._wake()
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _let_go_of_the_request(self) -> None:
+        """What only the application needed is most of what an idle connection costs."""
+        self.writable = _ALWAYS  # type: ignore[assignment]
+        del self.scope, self.request, self.response
+
+
+class _Passed:
+    """In place of the queue for the application: passes its messages on, soon but never at once.
+
+    Who writes to many clients may close one, and must not find that it has left in the middle of it.
+    """
+
+    __slots__ = ("put_nowait",)
+
+    def __init__(self, pass_on: Callable[[Any], object]) -> None:
+        self.put_nowait = pass_on
+
+
+class _Nothing:
+    """Stands where the base class needs a timer or an event that nobody waits for."""
+
+    __slots__ = ()
+
+    def cancel(self) -> None:
+        pass
+
+    def set(self) -> None:
+        pass
+
+    def clear(self) -> None:
+        pass
+
+
+_KEPT = _Nothing()
+"""As its close timer, keeps a connection open when the application returns."""
+_ALWAYS = _Nothing()
+
+_COMPRESSED = b"\xc1"
+_TAIL = b"\x00\x00\xff\xff"
+
+
+def deflated_frame(payload: bytes) -> bytes:
+    """A compressed WebSocket text frame (RFC 7692, 7.2.1), or an ordinary one where that is shorter.
+
+    The smallest window is within any that a client may have asked for.
+    """
+    if len(payload) < WORTH_COMPRESSING:
+        return text_frame(payload)
+    compressor = zlib.compressobj(wbits=-9)
+    compressed = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    return _COMPRESSED + text_frame(compressed[: -len(_TAIL)])[1:]
 
 
 def text_frame(payload: bytes) -> bytes:

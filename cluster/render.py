@@ -43,23 +43,26 @@ def nginx_conf(
     *,
     host: str,
     port: int,
-    worker_ports: Sequence[int],
+    upstream: Sequence[str],
     static_dir: Path | None,
     ping_interval: float,
 ) -> str:
-    """nginx's configuration; without `static_dir` everything is the application's."""
+    """nginx's configuration; `upstream` are the workers' addresses as nginx names them.
+
+    Without `static_dir` everything is the application's.
+    """
     return Template(template).substitute(
-        run_dir=_quotable(place.run_dir),
+        run_dir=_quoted(str(place.run_dir)),
         user=f"user {place.user};" if place.user == "root" else "",
         files=place.files,
         host=f"[{host}]" if ":" in host else host,
         port=port,
-        upstream="\n".join(f"        server 127.0.0.1:{worker} max_fails=0;" for worker in worker_ports),
-        static_dir=_quotable(static_dir or place.run_dir / "no-files"),
+        upstream="\n".join(f'        server "{_quoted(server)}" max_fails=0;' for server in upstream),
+        static_dir=_quoted(str(static_dir or place.run_dir / "no-files")),
         read_timeout=max(60, round(ping_interval * 3)),
     )
 
 
-def _quotable(path: Path) -> str:
-    """`path` for use between double quotes in nginx's configuration."""
-    return str(path).replace("\\", "\\\\").replace('"', '\\"')
+def _quoted(text: str) -> str:
+    """`text` for use between double quotes in nginx's configuration."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -21,7 +21,7 @@ from .bus.endpoints import endpoints
 from .control import Reach, is_running
 from .directory import prepare_directory
 from .errors import ConfigurationError
-from .ports import free_block, is_free, worker_ports
+from .ports import free_block, is_free, worker_ports, worker_socket
 from .process import nginx_program
 from .render import Place, nginx_conf, supervisord_conf
 from .settings import Settings, environment
@@ -121,7 +121,7 @@ def _write(settings: Settings, run_dir: Path) -> None:
             place,
             host=settings.host,
             port=settings.port,
-            worker_ports=worker_ports(settings),
+            upstream=_upstream(settings),
             static_dir=settings.static_dir,
             ping_interval=settings.ping_interval,
         )
@@ -130,6 +130,12 @@ def _write(settings: Settings, run_dir: Path) -> None:
     with os.fdopen(os.open(run_dir / "cluster.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(settings.model_dump(mode="json", include=set(Reach._fields)), file)
     (run_dir / "fatal").unlink(missing_ok=True)
+
+
+def _upstream(settings: Settings) -> list[str]:
+    if settings.upstream == "socket":
+        return [f"unix:{worker_socket(settings.directory, number)}" for number in range(settings.workers)]
+    return [f"127.0.0.1:{port}" for port in worker_ports(settings)]
 
 
 class Options(ServerOptions):  # type: ignore[misc]

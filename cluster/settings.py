@@ -42,6 +42,14 @@ class Settings(BaseSettings):
     static_dir: Path | None = Field(
         None, description="Directory nginx serves files from, before it asks the application."
     )
+    upstream: Literal["port", "socket"] = Field(
+        "port", description="How nginx reaches the workers: by `port`, or by a Unix `socket` in the run directory."
+    )
+    direct: bool = Field(
+        False,
+        description="Let clients connect to the workers' own ports: they listen on HOST, and "
+        "`GET /api/cluster/endpoint` names the one with the fewest connections.",
+    )
     admin_token: str | None = Field(
         None,
         description="Secret for `cluster verify`. Default: made up at each start, kept in the run directory.",
@@ -98,6 +106,9 @@ class Settings(BaseSettings):
     )
     ping_interval: Seconds = Field(25.0, description="Seconds between WebSocket pings to a client.")
     ping_timeout: Seconds = Field(10.0, description="Seconds a client has to answer a ping.")
+    deflate: bool = Field(
+        False, description="Compress WebSocket messages for clients that offer it (permessage-deflate)."
+    )
     heartbeat_interval: Seconds = Field(
         1.0, description="Seconds between the reports by which workers know of each other."
     )

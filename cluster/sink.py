@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocket
 
 from .errors import CloseCode
-from .protocol import CLOSE_TIMEOUT, EXTENSION, TOO_SLOW, FanoutProtocol, text_frame
+from .protocol import CLOSE_TIMEOUT, EXTENSION, TOO_SLOW, FanoutProtocol, deflated_frame, text_frame
 
 DONE = (1000, "done")
 
@@ -40,12 +41,20 @@ class Sink(Protocol):
     async def room(self) -> None:
         """Wait until little or nothing is queued, or the socket is closed."""
 
+    def hand_off(self, receive: Callable[[Message], None]) -> bool:
+        """Call `receive` with the client's messages from now on, also after the application has returned.
+
+        False when this server cannot do that; then nothing has changed.
+        """
+
     async def finish(self) -> None:
         """Let what was written leave and close, within a limit."""
 
 
 class TransportSink:
     """Frames go to the transport under uvicorn's protocol."""
+
+    __slots__ = ("_protocol", "close", "receive", "write")
 
     concatenates = True
 
@@ -61,13 +70,28 @@ class TransportSink:
         return text_frame(text)
 
     async def room(self) -> None:
-        await self._protocol.writable.wait()
+        await self._protocol.room()
+
+    def hand_off(self, receive: Callable[[Message], None]) -> bool:
+        del self.receive  # and with it all that belongs to the request
+        self._protocol.hand_off(receive)
+        return True
 
     async def finish(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self.room()
         self.close(*DONE)
+
+
+class DeflatingSink(TransportSink):
+    """Frames go compressed to the transport under uvicorn's protocol."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def frame(text: bytes) -> bytes:
+        return deflated_frame(text)
 
 
 class AsgiSink:
@@ -126,6 +150,9 @@ class AsgiSink:
     async def room(self) -> None:
         await self._empty.wait()
 
+    def hand_off(self, receive: Callable[[Message], None]) -> bool:
+        return False
+
     async def finish(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
@@ -160,5 +187,6 @@ def sink_for(websocket: WebSocket, limit: int) -> Sink:
     """The best sink this server offers. `limit`: bytes that may wait for the client."""
     protocol = (websocket.scope.get("extensions") or {}).get(EXTENSION)
     if isinstance(protocol, FanoutProtocol):
-        return TransportSink(protocol, websocket, limit)
+        kind = DeflatingSink if protocol.deflates else TransportSink
+        return kind(protocol, websocket, limit)
     return AsgiSink(websocket, limit)

@@ -6,7 +6,7 @@ import os
 import secrets
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Response, WebSocket
+from fastapi import APIRouter, HTTPException, Request, Response, WebSocket
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 PROBE_CHANNEL = "/cluster/probe"
 FORBIDDEN = 4403
 """Close code of a probe without the right token."""
+
+
+class Endpoint(BaseModel):
+    """Where a client may connect: the host it called, and a worker's own port."""
+
+    host: str
+    port: int
 
 
 class Probe(BaseModel):
@@ -51,6 +58,15 @@ def status_router(hub: Hub) -> APIRouter:
     async def cluster() -> ClusterReport:
         """The workers of the cluster, as the worker that answers knows them from their heartbeats."""
         return ClusterReport(answered_by=os.getpid(), workers=hub.heartbeat.workers())
+
+    @router.get("/api/cluster/endpoint", responses={404: {"description": "Clients may not connect directly."}})
+    async def endpoint(request: Request) -> Endpoint:
+        """Where to connect without nginx: the worker of this host with the fewest connections."""
+        here = [w for w in hub.heartbeat.workers() if w.host == hub.heartbeat.host and w.ready and w.port]
+        if not hub.settings.direct or not here:
+            raise HTTPException(404, "clients may not connect directly: DIRECT is not set")
+        port = min(here, key=lambda worker: worker.connections).port
+        return Endpoint(host=request.url.hostname or hub.settings.host, port=port or 0)
 
     @router.websocket("/api/cluster/probe")
     async def probe(websocket: WebSocket) -> None:

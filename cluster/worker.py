@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from pathlib import Path
 
 import uvicorn
 
@@ -44,21 +45,29 @@ class Server(uvicorn.Server):
             logger.info("sent %d clients away", len(clients))
 
 
-def serve(settings: Settings, app: str, port: int) -> None:
-    """Serve `app` (`module:attribute`) on the loopback `port` until SIGTERM or SIGINT."""
+def serve(settings: Settings, app: str, port: int, path: Path | None = None) -> None:
+    """Serve `app` (`module:attribute`) until SIGTERM or SIGINT on `port`, and on the Unix socket `path` if given."""
     config = uvicorn.Config(
         app,
-        host="127.0.0.1",
+        host=settings.host if settings.direct else "127.0.0.1",
         port=port,
         ws=FanoutProtocol,
         ws_max_size=settings.max_message_bytes,
         ws_ping_interval=settings.ping_interval,
         ws_ping_timeout=settings.ping_timeout,
         # permessage-deflate more than doubles the CPU a delivery costs, for messages too short to gain by it.
-        ws_per_message_deflate=False,
-        # nginx is the only client there is.
-        forwarded_allow_ips="127.0.0.1",
+        ws_per_message_deflate=settings.deflate,
+        # Unless clients come directly, nginx is the only one there is; by a socket it has no address.
+        forwarded_allow_ips="127.0.0.1" if settings.direct else "*",
         timeout_graceful_shutdown=max(1, round(settings.shutdown_grace)),
         log_config=None,
     )
-    Server(config).run()
+    Server(config).run(None if path is None else [config.bind_socket(), _listen(path)])
+
+
+def _listen(path: Path) -> socket.socket:
+    """A Unix socket to accept connections from; what a worker that was killed left there is replaced."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    return listener

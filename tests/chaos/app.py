@@ -27,7 +27,7 @@ async def subscribe(websocket: WebSocket) -> None:
     channel = websocket.query_params["channel"]
     attached = hub.attach(websocket, channel, accepts=str, positions=True, since=position_asked(websocket))
     async with attached as connection:
-        await connection.closed()
+        await connection.serve()
 
 
 @app.websocket("/publish")

@@ -127,9 +127,16 @@ async def test_a_worker_that_stood_still_refills_what_was_dropped_for_it() -> No
         subscribers = [Subscriber(url, CHANNEL, jitter) for _ in range(20)]
         publisher = Publisher(url, "p", [CHANNEL], 300, jitter, padding=4000)
         async with Traffic(publisher, subscribers) as traffic:
-            await until(lambda: len(publisher.acknowledged[CHANNEL]) > 100, 30, "it runs")
+            published: dict[int, int] = {}
+
+            def reported() -> bool:
+                workers = cluster.get("/api/cluster").json()["workers"]
+                published.update({worker["pid"]: worker["published"] for worker in workers})
+                return len(published) == 2 and max(published.values()) > 100
+
+            await until(reported, 30, "it runs")
             # The publisher sits on one of the two; the other one is to stand still.
-            still = min(cluster.worker_pids(), key=lambda pid: psutil.Process(pid).cpu_times().user)
+            still = min(published, key=published.__getitem__)
             psutil.Process(still).suspend()
             await asyncio.sleep(5)
             psutil.Process(still).resume()

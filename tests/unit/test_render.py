@@ -29,7 +29,7 @@ def nginx(place: Place = PLACE, **changes: Any) -> str:
     values: dict[str, Any] = {
         "host": "127.0.0.1",
         "port": 8008,
-        "worker_ports": range(8100, 8102),
+        "upstream": ["127.0.0.1:8100", "127.0.0.1:8101"],
         "static_dir": Path("/static"),
         "ping_interval": 25.0,
     }
@@ -127,10 +127,10 @@ class TestSupervisord:
 
 class TestNginx:
     def test_the_upstream_is_every_worker_and_none_is_ever_avoided(self) -> None:
-        assert directives(nginx(worker_ports=range(8100, 8103)), "server") == [
-            "127.0.0.1:8100 max_fails=0",
-            "127.0.0.1:8101 max_fails=0",
-            "127.0.0.1:8102 max_fails=0",
+        assert directives(nginx(upstream=[f"127.0.0.1:{port}" for port in range(8100, 8103)]), "server") == [
+            '"127.0.0.1:8100" max_fails=0',
+            '"127.0.0.1:8101" max_fails=0',
+            '"127.0.0.1:8102" max_fails=0',
         ]
 
     @pytest.mark.parametrize(

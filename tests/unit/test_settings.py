@@ -138,7 +138,17 @@ class TestDerived:
 
 
 class TestEnvironment:
-    CANDIDATES: tuple[Any, ...] = (7, 2000, 1.5, "debug", "full", "some text: ü %(x)s $y", "/some where/else")
+    CANDIDATES: tuple[Any, ...] = (
+        7,
+        2000,
+        1.5,
+        True,
+        "debug",
+        "full",
+        "socket",
+        "some text: ü %(x)s $y",
+        "/some where/else",
+    )
 
     def changed(self) -> Settings:
         """Settings that all differ from their defaults."""
