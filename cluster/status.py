@@ -59,12 +59,17 @@ def status_router(hub: Hub) -> APIRouter:
         """The workers of the cluster, as the worker that answers knows them from their heartbeats."""
         return ClusterReport(answered_by=os.getpid(), workers=hub.heartbeat.workers())
 
-    @router.get("/api/cluster/endpoint", responses={404: {"description": "Clients may not connect directly."}})
+    @router.get(
+        "/api/cluster/endpoint",
+        responses={404: {"description": "Clients may not connect directly."}, 503: {"description": "None is ready."}},
+    )
     async def endpoint(request: Request) -> Endpoint:
         """Where to connect without nginx: the worker of this host with the fewest connections."""
-        here = [w for w in hub.heartbeat.workers() if w.host == hub.heartbeat.host and w.ready and w.port]
-        if not hub.settings.direct or not here:
+        if not hub.settings.direct:
             raise HTTPException(404, "clients may not connect directly: DIRECT is not set")
+        here = [w for w in hub.heartbeat.workers() if w.host == hub.heartbeat.host and w.ready and w.port]
+        if not here:
+            raise HTTPException(503, "no worker has reported its port yet")
         port = min(here, key=lambda worker: worker.connections).port
         return Endpoint(host=request.url.hostname or hub.settings.host, port=port or 0)
 

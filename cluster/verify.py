@@ -18,6 +18,9 @@ from .roster import ClusterReport
 
 CONNECTIONS_PER_WORKER = 50
 """Connections tried per worker until each worker has one."""
+REFRESH = 10
+"""Connections after which the workers that are expected are looked up again."""
+PAUSE = 0.5
 WAIT = 10.0
 """Seconds to wait for connections and for probes."""
 
@@ -72,7 +75,7 @@ async def verify(reach: Reach) -> Matrix:
 async def _client_per_worker(reach: Reach, expected: set[Node], stack: AsyncExitStack) -> dict[Node, ClientConnection]:
     clients: dict[Node, ClientConnection] = {}
     url = f"ws://{reach.host}:{reach.port}/api/cluster/probe"
-    for _ in range(len(expected) * CONNECTIONS_PER_WORKER):
+    for count in range(1, len(expected) * CONNECTIONS_PER_WORKER + 1):
         try:
             client = await stack.enter_async_context(
                 connect(
@@ -86,8 +89,12 @@ async def _client_per_worker(reach: Reach, expected: set[Node], stack: AsyncExit
         except (OSError, WebSocketException, TimeoutError) as error:
             raise ClusterError(f"cannot connect to {url}: {error or type(error).__name__}") from None
         clients.setdefault((hello["host"], hello["pid"]), client)
+        if count % REFRESH == 0:
+            # A worker that was killed is reported for a while; one that is gone need not be reached.
+            expected = await _workers(reach)
+            await asyncio.sleep(PAUSE)
         if clients.keys() >= expected:
-            return clients
+            return {node: client for node, client in clients.items() if node in expected}
     missing = ", ".join(_names(sorted(expected - clients.keys())))
     raise ClusterError(f"no connection reached {missing}")
 
