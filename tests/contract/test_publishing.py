@@ -15,7 +15,7 @@ from .reading import PATIENCE, data_of, numbered, publish, publish_all, received
 A_MOMENT = 0.3
 """Seconds in which an engine that works would have answered."""
 
-IDLE = 1.5
+IDLE = 1.2
 """Seconds after which a bus that has heard nothing asks whether anyone is there."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cluster import live
-from cluster.audience import Subscriber
+from cluster.audience import Format, Subscriber
 from cluster.live import LiveChannel, State
 from cluster.stream import History, Position, Publication, Retention, beacon, chain
 
@@ -126,7 +126,7 @@ class TestFormats:
         calls: dict[str, list[int]] = {"shout": [], "whisper": []}
         heard: dict[str, list[str]] = {"shout": [], "whisper": []}
 
-        def made(kind: str) -> live.Format:
+        def made(kind: str) -> Format:
             def format(found: Publication) -> str:
                 calls[kind].append(found.offset)
                 return f"{kind} {found.offset}"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from cluster.audience import Subscriber
+from cluster.audience import Audience, Subscriber
 from cluster.live import LiveChannel, State
 from cluster.sequencer import Sequencer
 from cluster.stream import Cursor, History, Position, Publication, Retention, Verdict, beacon
@@ -54,9 +54,9 @@ class Truth:
 class Witness(Subscriber):
     """A subscriber that knows the truth, and raises `AssertionError` as soon as it is told anything else."""
 
-    def __init__(self, truth: Truth) -> None:
+    def __init__(self, truth: Truth, at: Position) -> None:
         self._truth = truth
-        self.at = truth.top
+        self.at = at
         self.delivered: list[Publication] = []
 
     def deliver(self, frame: Any) -> None:
@@ -95,10 +95,29 @@ class Reading:
         self.under_way: deque[Publication] = deque()
         self.asking = False
         self.answer: History | None = None
-        self.witness = Witness(self.truth)
-        self.channel = reader(CHANNEL, self.truth.retention)
+        self.due: list[Audience] = []
+        self.channel = reader(CHANNEL, self.truth.retention, self.due.append)
         self.channel.open(self.truth.top)
-        self.channel.attach(self.witness)
+        self.witnesses: list[Witness] = []
+        self.attach()
+
+    def attach(self, number: int = 0) -> None:
+        """One more subscriber, from where the channel is."""
+        witness = Witness(self.truth, self.channel.position)
+        self.channel.attach(witness)
+        self.witnesses.append(witness)
+
+    def detach(self, number: int) -> None:
+        """A subscriber goes, the first one never."""
+        if number + 1 < len(self.witnesses):
+            self.channel.detach(self.witnesses.pop(number + 1))
+
+    def flush(self, number: int = 0) -> None:
+        """What is due to the subscribers is handed out, which may be later than it came."""
+        for audience in self.due:
+            audience.flush()
+        self.due.clear()
+        self.check()
 
     def publish(self, number: int) -> None:
         self.under_way.extend(self.truth.publish() for _ in range(number + 1))
@@ -149,13 +168,16 @@ class Reading:
                 break
             self.make_answer()
             self.take_answer()
+        self.flush()
         assert not self.asking, "the channel never stops asking"
-        assert self.witness.at == self.truth.top, "the end is missing, and nobody was told"
+        for witness in self.witnesses:
+            assert witness.at == self.truth.top, "the end is missing, and nobody was told"
 
     def check(self) -> None:
         """The channel is where its subscribers are, and what it keeps for later ones is what was accepted."""
         position, log = self.channel.position, self.channel.log
-        assert position == self.witness.at
+        if not self.due:
+            assert all(witness.at == position for witness in self.witnesses)
         assert log.top == position.offset
         accepted = self.truth.accepted[position.epoch]
         assert log.after(log.start) == [found for found in accepted if log.start < found.offset <= log.top]
@@ -166,7 +188,10 @@ class Reading:
         self.settle()
 
 
-STEPS = ["publish", "send_beacon", "lose", "repeat", "restart", "receive", "receive", "make_answer", "take_answer"]
+STEPS = [
+    *("publish", "send_beacon", "lose", "repeat", "restart"),
+    *("receive", "receive", "make_answer", "take_answer", "flush", "attach", "detach"),
+]
 
 steps = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 3)), max_size=60)
 sizes = st.sampled_from([0, 1, 3, 10, 1000])
@@ -187,7 +212,7 @@ def test_a_bus_that_keeps_everything_lets_nothing_be_lost(page: int, steps: list
     reading = Reading(1000, page)
     reading.run(steps)
     (accepted,) = reading.truth.accepted.values()
-    assert reading.witness.delivered == accepted
+    assert reading.witnesses[0].delivered == accepted
 
 
 class Trusting(Cursor):
