@@ -109,6 +109,7 @@ class Forwarder:
     def _bind(self, kind: int, address: str, high_water: int) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self._context.socket(kind)
         socket.linger = 200
+        socket.ipv6 = True
         socket.sndhwm = socket.rcvhwm = high_water
         socket.maxmsgsize = MAX_MESSAGE
         socket.heartbeat_ivl = 2_000

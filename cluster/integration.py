@@ -125,6 +125,8 @@ class Hub(hub.Hub):
         is kept, else HISTORY_SIZE and HISTORY_SECONDS. Raises `ChannelError` when it is declared already.
         """
         hub.check_public(pattern)
+        if history is not None and (not isinstance(history.size, int) or history.size < 0 or history.seconds < 0):
+            raise ChannelError(f"channel {pattern!r}: {history} is no number of publications and seconds to keep")
         if any(declared.pattern == pattern for declared in self._declared):
             raise ChannelError(f"channel {pattern!r} is declared already")
         declared = Channel(pattern, publishes, history, self._publish_encoded)

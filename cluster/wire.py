@@ -89,6 +89,16 @@ _decode_reply: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 _decode_fanout = msgspec.msgpack.Decoder(Fanout)
 
 
+def encode_item(channel: str, id: str, data: bytes, retention: Retention) -> msgspec.Raw:
+    """An `Item`, ready to be put into a batch. Raises what says why it cannot be sent."""
+    return msgspec.Raw(encode(Item(channel, id, data, retention)))
+
+
+def encode_batch(reply_to: bytes, number: int, items: list[msgspec.Raw]) -> bytes:
+    """A `Batch` of encoded items."""
+    return encode(("batch", reply_to, number, items))
+
+
 class WireError(BusError):
     """A bus message could not be read; it is dropped and counted."""
 

@@ -9,7 +9,7 @@ import secrets
 import time
 from weakref import WeakSet, WeakValueDictionary
 
-from ..errors import PublishError
+from ..errors import BusUnavailable, PublishError
 from ..sequencer import Limits, Sequencer
 from ..stream import History, Position, Publication, Retention, beacon
 from .base import Bus, Capabilities
@@ -61,6 +61,7 @@ class MemoryBus(Bus):
         return position
 
     async def subscribe(self, channel: str) -> Position:
+        self._check_open()
         self._channels.add(channel)
         top = self._broker.sequencer.top(channel)
         self._inbox.put([beacon(channel, top)])
@@ -70,10 +71,15 @@ class MemoryBus(Bus):
         self._channels.discard(channel)
 
     async def history(self, channel: str, since: Position | None, limit: int) -> History:
+        self._check_open()
         return self._broker.sequencer.history(channel, since, limit, time.monotonic())
 
     async def receive(self) -> Publication:
         return await self._inbox.take()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise BusUnavailable("the bus is closed")
 
     def _receive(self, publication: Publication) -> None:
         if publication.channel in self._channels:

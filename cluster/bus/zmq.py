@@ -15,22 +15,24 @@ import secrets
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
+import msgspec
 import zmq
 
-from ..errors import BusUnavailable, PublishError, PublishRefused
+from ..errors import BusError, BusUnavailable, PublishError, PublishRefused
 from ..stream import History, Position, Publication, Retention
 from ..wire import (
     Acknowledged,
-    Batch,
     HistoryReply,
     HistoryRequest,
-    Item,
     Refused,
     WireError,
     decode_fanout,
     decode_reply,
     encode,
+    encode_batch,
+    encode_item,
     history_of,
     topic,
 )
@@ -43,13 +45,16 @@ logger = logging.getLogger(__name__)
 BATCH_ITEMS = 512
 BATCH_BYTES = 1024 * 1024
 FIRST_RESEND = 0.05
-LAST_RESEND = 1.0
+LAST_RESEND = 0.25
 KEEP_INTERVAL = 0.05
 PING_INTERVAL = 1.0
 SILENCE = 3.0
 """Seconds without an answer after which the forwarder counts as out of reach."""
+REST = 0.005
+"""Seconds until reading goes on after it has paused."""
 INBOX_LIMIT = 10_000
 """Publications received and not yet consumed at which reading pauses and ZeroMQ's own queue fills instead."""
+CLOSED = "the bus is closed"
 DRAIN = 256
 """Messages read from a socket before the event loop gets a turn."""
 
@@ -58,7 +63,8 @@ DRAIN = 256
 class Waiting:
     """A publication whose caller waits for its place."""
 
-    item: Item
+    id: str
+    item: msgspec.Raw
     place: asyncio.Future[Position]
     deadline: float
 
@@ -109,12 +115,14 @@ class ZmqBus(Bus):
         self._number = 0
         self._flush_scheduled = False
         self._answered_at = -SILENCE
+        self._open = False
 
     @property
     def reachable(self) -> bool:
-        return self._loop.time() - self._answered_at < SILENCE
+        return self._open and self._loop.time() - self._answered_at < SILENCE
 
     async def open(self) -> None:
+        self._open = True
         self._loop = asyncio.get_running_loop()
         self._context = zmq.Context()
         self._pub = self._connect(zmq.PUB, self._endpoints.publish)
@@ -125,6 +133,7 @@ class ZmqBus(Bus):
         self._keeper = self._loop.create_task(self._keep())
 
     async def close(self) -> None:
+        self._open = False
         self._keeper.cancel()
         with suppress(asyncio.CancelledError):
             await self._keeper
@@ -137,18 +146,29 @@ class ZmqBus(Bus):
         self._queue.clear()
         self._batch = None
         for waiting in unanswered:
-            _fail(waiting, PublishError("the bus was closed before the forwarder answered", id=waiting.item.id))
+            _fail(waiting.place, PublishError("the bus was closed before the forwarder answered", id=waiting.id))
+        for subscribing in self._subscribing.values():
+            for position in subscribing:
+                _fail(position, BusUnavailable(CLOSED))
+        for request in self._requests.values():
+            _fail(request.answer, BusUnavailable(CLOSED))
 
     async def publish(self, channel: str, data: bytes, *, id: str, retention: Retention) -> Position:
+        if not self._open:
+            raise PublishError(CLOSED, id=id)
         if len(self._queue) >= self._queue_limit:
             raise PublishRefused(f"{len(self._queue)} publications are waiting for the forwarder already", id=id)
+        try:
+            item = encode_item(channel, id, data, retention)
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise PublishRefused(f"it cannot be sent: {error}", id=ascii(id)) from None
         place: asyncio.Future[Position] = self._loop.create_future()
-        deadline = self._loop.time() + self._timeout
-        self._queue.append(Waiting(Item(channel, id, data, retention), place, deadline))
+        self._queue.append(Waiting(id, item, place, self._loop.time() + self._timeout))
         self._schedule_flush()
         return await place
 
     async def subscribe(self, channel: str) -> Position:
+        self._check_open()
         answer: asyncio.Future[Position] = self._loop.create_future()
         self._subscribing.setdefault(channel, []).append(answer)
         self._sub.subscribe(topic(channel))
@@ -158,7 +178,8 @@ class ZmqBus(Bus):
             async with asyncio.timeout(self._timeout):
                 return await answer
         except BaseException as error:
-            self._sub.unsubscribe(topic(channel))
+            if self._open:
+                self._sub.unsubscribe(topic(channel))
             if isinstance(error, TimeoutError):
                 raise BusUnavailable(self._silence(f"subscribing to {channel!r}")) from None
             raise
@@ -168,10 +189,12 @@ class ZmqBus(Bus):
                 del self._subscribing[channel]
 
     async def unsubscribe(self, channel: str) -> None:
+        self._check_open()
         self._sub.unsubscribe(topic(channel))
         self._loop.call_soon(self._read_publications)
 
     async def history(self, channel: str, since: Position | None, limit: int) -> History:
+        self._check_open()
         self._number += 1
         number = self._number
         message = encode(HistoryRequest(number, channel, since, limit))
@@ -189,9 +212,14 @@ class ZmqBus(Bus):
     async def receive(self) -> Publication:
         return await self._inbox.take()
 
+    def _check_open(self) -> None:
+        if not self._open:
+            raise BusUnavailable(CLOSED)
+
     def _connect(self, kind: int, address: str) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self._context.socket(kind)
         socket.linger = 0
+        socket.ipv6 = True
         socket.sndhwm = socket.rcvhwm = self._high_water
         # A worker that stood still for long reconnects, and is told the top of each of its channels again.
         socket.heartbeat_ivl = 2_000
@@ -221,10 +249,10 @@ class ZmqBus(Bus):
         waiting: list[Waiting] = []
         size = 0
         while self._queue and len(waiting) < BATCH_ITEMS and size < BATCH_BYTES:
-            size += len(self._queue[0].item.data)
+            size += memoryview(self._queue[0].item).nbytes
             waiting.append(self._queue.popleft())
         self._number += 1
-        message = encode(Batch(self._identity, self._number, [w.item for w in waiting]))
+        message = encode_batch(self._identity, self._number, [w.item for w in waiting])
         now = self._loop.time()
         self._batch = BatchSent(message, now + FIRST_RESEND, number=self._number, waiting=waiting)
         self._send(self._pub, message)
@@ -250,10 +278,13 @@ class ZmqBus(Bus):
         self._loop.call_soon(self._read_replies)
 
     def _finish(self, batch: BatchSent, reply: Acknowledged | Refused) -> None:
+        if isinstance(reply, Acknowledged) and len(reply.offsets) != len(batch.waiting):
+            logger.warning("ignored an acknowledgement of %d for %d", len(reply.offsets), len(batch.waiting))
+            return
         self._batch = None
         if isinstance(reply, Refused):
             for waiting in batch.waiting:
-                _fail(waiting, PublishRefused(f"the forwarder refused: {reply.reason}", id=waiting.item.id))
+                _fail(waiting.place, PublishRefused(f"the forwarder refused: {reply.reason}", id=waiting.id))
         else:
             for waiting, offset in zip(batch.waiting, reply.offsets, strict=True):
                 if not waiting.place.done():
@@ -263,7 +294,9 @@ class ZmqBus(Bus):
 
     def _read_publications(self) -> None:
         if len(self._inbox) >= INBOX_LIMIT:
-            self._loop.call_later(0.005, self._read_publications)
+            # The descriptor stays readable: it must not wake the loop until there is room.
+            self._loop.remove_reader(_descriptor(self._sub))
+            self._loop.call_later(REST, self._read_on)
             return
         for _ in range(DRAIN):
             try:
@@ -281,6 +314,11 @@ class ZmqBus(Bus):
                     answer.set_result(Position(first.epoch, first.prev))
             self._inbox.put(publications)
         self._loop.call_soon(self._read_publications)
+
+    def _read_on(self) -> None:
+        if self._open:
+            self._loop.add_reader(_descriptor(self._sub), self._read_publications)
+            self._read_publications()
 
     async def _keep(self) -> None:
         """Repeat what got no answer, give up what waited too long, ask now and then whether anyone is there."""
@@ -305,7 +343,7 @@ class ZmqBus(Bus):
 
     def _expire(self, waiting: Waiting) -> None:
         message = self._silence("publishing") + "; outcome unknown, publish again with the same id"
-        _fail(waiting, PublishError(message, id=waiting.item.id))
+        _fail(waiting.place, PublishError(message, id=waiting.id))
 
     def _silence(self, doing: str) -> str:
         return (
@@ -320,6 +358,6 @@ def _descriptor(socket: zmq.Socket[bytes]) -> int:
     return descriptor
 
 
-def _fail(waiting: Waiting, error: PublishError) -> None:
-    if not waiting.place.done():
-        waiting.place.set_exception(error)
+def _fail(future: asyncio.Future[Any], error: BusError) -> None:
+    if not future.done():
+        future.set_exception(error)
