@@ -60,7 +60,7 @@ def test_each_line_of_the_output_begins_with_the_program_that_wrote_it(ended: En
     banner, control, *lines = ended.output.splitlines()
     assert banner.startswith("cluster of 3 workers: http://")
     assert control.startswith("control it with: supervisorctl -c ")
-    program = re.compile(r"(api-[0-2]|forwarder|watchdog)\[\d+\] |nginx |supervisord ")
+    program = re.compile(r"(api-[0-2]|forwarder|watchdog|supervisord)\[\d+\] |nginx ")
     assert [line for line in lines if not program.match(line)] == []
 
 
@@ -75,8 +75,8 @@ def test_the_output_of_every_program_is_there_and_whole(ended: Ended) -> None:
 
 @pytest.fixture
 def ending() -> Iterator[RunningCluster]:
-    """Two workers, for a test that ends them."""
-    with RunningCluster(workers=2) as cluster:
+    """One worker, for a test that ends it."""
+    with RunningCluster(workers=1) as cluster:
         yield cluster
 
 
@@ -91,9 +91,9 @@ def test_a_killed_supervisord_leaves_no_orphans(ending: RunningCluster) -> None:
 
 
 def test_a_supervisord_that_is_killed_while_programs_start_leaves_no_orphans() -> None:
-    cluster = RunningCluster(workers=2)
+    cluster = RunningCluster(workers=1)
     with started(cluster):
-        wait_for(lambda: len(cluster.worker_pids()) == 2, READY, "the workers have been spawned")
+        wait_for(lambda: len(cluster.worker_pids()) == 1, READY, "the worker has been spawned")
         cluster.kill(cluster.pid)
         cluster.wait_until_gone()
 

@@ -86,11 +86,14 @@ async def test_supervisorctl_stops_and_starts_one_worker(restarted: RunningClust
     await assert_whole(restarted)
 
 
-def test_supervisorctl_shows_every_program(restarted: RunningCluster) -> None:
-    restarted.wait_until_ready()
-    shown = restarted.supervisorctl("status").stdout
-    states = {line.split()[0]: line.split()[1] for line in shown.splitlines()}
-    assert states == dict.fromkeys(["api:api-0", "api:api-1", "api:api-2", "forwarder", "nginx", "watchdog"], "RUNNING")
+async def test_supervisorctl_shows_every_program(restarted: RunningCluster) -> None:
+    programs = ["api:api-0", "api:api-1", "api:api-2", "forwarder", "nginx", "watchdog"]
+
+    def states() -> dict[str, str]:
+        shown = restarted.supervisorctl("status").stdout
+        return {line.split()[0]: line.split()[1] for line in shown.splitlines()}
+
+    await until(lambda: states() == dict.fromkeys(programs, "RUNNING"), READY, "every program is running")
 
 
 @pytest.mark.parametrize("how", ["killed", "restarted"])
