@@ -1,0 +1,84 @@
+"""What fan-out is meant to reach, and what these measurements say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .load import Measurement
+from .ratios import Figure, Spread, cpu, of, p99, ratio, spread
+from .results import Idle, Stages
+
+WHOLE = 0.999
+"""What of the publications of the window must have arrived within it to call nothing late: its edges blur."""
+
+
+class Target(NamedTuple):
+    """`reached` is None when it was not measured."""
+
+    what: str
+    limit: str
+    measured: str
+    reached: bool | None
+    missed_by: str
+
+
+def targets(measurements: Sequence[Measurement], idle: Idle | None, stages: Stages | None) -> list[Target]:
+    """All of them, in the order of the issue that set them."""
+
+    def at(scenario: str) -> list[Measurement]:
+        return [each for each in measurements if each.scenario == scenario]
+
+    def at_most(what: str, found: Spread | None, limit: float, unit: str = " ×") -> Target:
+        if found is None:
+            return Target(what, f"≤ {limit:g}{unit}", "not measured", None, "")
+        over = "" if found.median <= limit else f"{found.median / limit - 1:.0%}"
+        return Target(what, f"≤ {limit:g}{unit}", f"{found:.3g}{unit}", not over, over)
+
+    found = []
+    for scenario in ("500x200", "2000x200"):
+        name = scenario.replace("x", " × ") + "/s, direct"
+        found.append(at_most(f"CPU, C floor = 1: {name}", ratio(at(scenario), "ours", "floor"), 1.5))
+        workers = ratio(at(scenario), "ours", "floor", _workers, cpu)
+        found.append(at_most(f"the same, only the workers' CPU: {name}", workers, 1.5))
+        window = ratio(at(scenario), "ours", "floor-10ms")
+        found.append(at_most(f"CPU, C floor with a window of 10 ms = 1: {name}", window, 2))
+    for peer in ("nchan", "ws"):
+        found.append(at_most(f"CPU, {peer} = 1: 500 × 200/s, direct", ratio(at("500x200"), "ours", peer), 1))
+    broadcaster = ratio(at("500x200"), "ours", "broadcaster")
+    found.append(at_most("CPU, broadcaster + Redis = 1: 500 × 200/s, direct", broadcaster, 1 / 8))
+    latency = ratio(at("500x20"), "ours", "nchan", p99)
+    found.append(at_most("p99 latency, Nchan = 1: 500 × 20/s, direct", latency, 1.5))
+    found.append(_nothing_late(at("2000x1000")))
+    capacity = None if stages is None else 1e6 / (stages.forwarder + stages.journal)
+    found.append(_at_least("publications through the forwarder, per second of its CPU", capacity, 60_000))
+    rate = None if stages is None else stages.rate
+    found.append(_at_least("the same per second, one core the forwarder's, one everything else's", rate, 60_000))
+    kb = None if idle is None else spread([idle.kb_per_connection])
+    found.append(at_most("memory per idle connection, one worker", kb, 12, " kB"))
+    reached = None if idle is None else float(min(idle.connected, idle.received))
+    found.append(_at_least("idle connections on one worker that receive a broadcast", reached, 10_000))
+    return found
+
+
+def _workers(measurement: Measurement) -> float | None:
+    return measurement.cpu_of("worker") or None
+
+
+def _nothing_late(measurements: Sequence[Measurement]) -> Target:
+    what = "delivered within the window, lost: 2000 × 1000/s, direct"
+    in_time: Figure = lambda each: each.in_time  # noqa: E731
+    delivered: Figure = lambda each: each.delivered  # noqa: E731
+    whole, all_of_it = of(measurements, "ours", in_time), of(measurements, "ours", delivered)
+    if whole is None or all_of_it is None:
+        return Target(what, "≥ 99.9 %, 0", "not measured", None, "")
+    well = whole.median >= WHOLE and all_of_it.low >= 1
+    missed = "" if well else f"{1 - min(whole.median, 1):.2%} late, {1 - all_of_it.median:.2%} lost"
+    return Target(what, "≥ 99.9 %, 0", f"{min(whole.median, 1):.2%}, {1 - all_of_it.median:.2%}", well, missed)
+
+
+def _at_least(what: str, value: float | None, limit: float) -> Target:
+    if value is None:
+        return Target(what, f"≥ {limit:,.0f}", "not measured", None, "")
+    missed = "" if value >= limit else f"{1 - value / limit:.0%}"
+    return Target(what, f"≥ {limit:,.0f}", f"{value:,.0f}", not missed, missed)
