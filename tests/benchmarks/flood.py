@@ -16,16 +16,17 @@ import zmq
 
 from cluster.bus import connect
 from cluster.bus.endpoints import endpoints
-from cluster.bus.zmq import BATCH_ITEMS
 from cluster.settings import load
 from cluster.stream import Retention
-from cluster.wire import Acknowledged, Batch, Item, decode_fanout, decode_reply, encode, topic
+from cluster.wire import Acknowledged, decode_fanout, decode_reply, encode, topic
 
 from .scenario import PAYLOAD_BYTES
 
 CHANNEL = "bench"
 DATA = b'{"data":"' + b"x" * (PAYLOAD_BYTES - 11) + b'"}'
 RETENTION = Retention(1000, 300.0)
+BATCH = 512
+"""Publications in one batch: as many as a worker's bus puts into one while it is busy."""
 WORKERS = 4
 PUBLISHERS = 4
 SILENCE = 1.0
@@ -92,20 +93,23 @@ class _Worker:
     def greet(self) -> None:
         """Send empty batches until one is answered: then the connection stands."""
         while not self.dealer.poll(50):
-            self._publish.send(encode(Batch(self._identity, 0, [])))
+            self._send(0, [])
         while self.dealer.poll(200):
             self.dealer.recv()
 
     def send(self) -> None:
         self._number += 1
-        items = [Item(CHANNEL, f"{next(self._ids):x}", DATA, RETENTION) for _ in range(BATCH_ITEMS)]
-        self._publish.send(encode(Batch(self._identity, self._number, items)))
+        self._send(self._number, [(CHANNEL, f"{next(self._ids):x}", DATA, RETENTION) for _ in range(BATCH)])
 
     def acknowledged(self) -> int:
         reply = decode_reply(self.dealer.recv())
         assert isinstance(reply, Acknowledged), f"the forwarder answered {reply!r}"
         assert reply.number == self._number, "one batch at a time"
         return len(reply.offsets)
+
+    def _send(self, number: int, items: list[tuple[str, str, bytes, Retention]]) -> None:
+        # A `Batch` as it is on the wire.
+        self._publish.send(encode(("batch", self._identity, number, items)))
 
 
 async def send(url: str, seconds: float) -> Counted:
@@ -120,7 +124,7 @@ async def send(url: str, seconds: float) -> Counted:
     async def publish() -> None:
         nonlocal published
         while time.monotonic() - began < seconds:
-            batch = (bus.publish(CHANNEL, DATA, id=f"{next(ids):x}", retention=RETENTION) for _ in range(BATCH_ITEMS))
+            batch = (bus.publish(CHANNEL, DATA, id=f"{next(ids):x}", retention=RETENTION) for _ in range(BATCH))
             published += len(await asyncio.gather(*batch))
 
     await asyncio.gather(*(publish() for _ in range(PUBLISHERS)))

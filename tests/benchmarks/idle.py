@@ -25,20 +25,11 @@ def measure_idle(clients: int = CLIENTS, seconds: float = 5.0) -> Idle:
     with cluster(1) as running:
         (worker,) = running.worker_pids()
         arguments = ["--port", str(running.port + 1), "--path", "/ws?channel=c0", "--publish-path", "/pub?channel=c0"]
-        arguments += [
-            "--clients",
-            str(clients),
-            "--batch",
-            "200",
-            "--settle",
-            f"{seconds:g}",
-            "--server-pids",
-            str(worker),
-        ]
+        arguments += ["--clients", str(clients), "--batch", "200", "--settle", f"{seconds:g}"]
+        arguments += ["--server-pids", str(worker), "--count-substr", STAMP, "--ts-key", STAMP, "--ts-every", "1"]
         # One publication, at once; the next would be due long after the end.
         arguments += ["--publish-rate", "0.01", "--publish-frame", PAYLOAD, "--number-from", str(FIRST_NUMBER)]
         arguments += ["--warmup", "0", "--seconds", "3", "--drain", "0", "--drain-max", "10"]
-        arguments += ["--count-substr", STAMP, "--ts-key", STAMP, "--ts-clock", "real_us", "--ts-every", "1"]
         found = run(arguments)
     return Idle(
         asked=clients,

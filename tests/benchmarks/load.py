@@ -26,8 +26,10 @@ class Measurement(msgspec.Struct, frozen=True):
     `cpu`: server CPU seconds in the window, by process. `deliveries`: in the window. `in_time`: of what was
     published in the window, how much was delivered in it; `delivered`: of everything published, how much
     arrived at all. Latencies in milliseconds. `kb_per_connection`: resident memory of all processes that
-    connecting has added. `foreign`: share of the machine that somebody else used meanwhile. `late_publisher`:
-    milliseconds the load client itself was behind at most.
+    connecting has added. `gaps` and `repeats`: how often a client's next number was not the one that follows;
+    not looked at where clients publish themselves. `per_read`: publications that came with one read of a client.
+    `foreign`: share of the machine that somebody else used meanwhile. `late_publisher`: milliseconds the load
+    client itself was behind at most.
     """
 
     server: str
@@ -45,6 +47,8 @@ class Measurement(msgspec.Struct, frozen=True):
     cpu: dict[str, float]
     client_cpu: float
     kb_per_connection: float
+    gaps: int
+    repeats: int
     per_read: float
     foreign: float
     late_publisher: float
@@ -91,6 +95,8 @@ def measure(
         cpu={role: round_(sum(by_pid[str(pid)] for pid in some)) for role, some in endpoint.processes.items()},
         client_cpu=found["own_cpu_s"],
         kb_per_connection=found["rss_kb_per_client"],
+        gaps=found.get("seq_gaps", 0),
+        repeats=found.get("seq_dups", 0),
         per_read=found["per_read"],
         foreign=round_(busy.foreign(after - before + found["all_cpu_s"])),
         late_publisher=found["pub_lag_max_us"] / 1000,
@@ -117,7 +123,7 @@ def _arguments(endpoint: Endpoint, scenario: Scenario, seconds: float, pids: lis
     arguments += ["--drain", f"{DRAIN:g}", "--drain-max", f"{PATIENCE:g}", "--fanout", str(scenario.fanout)]
     arguments += ["--server-pids", ",".join(map(str, pids))]
     arguments += ["--publish-frame", endpoint.frame, "--number-from", str(FIRST_NUMBER)]
-    arguments += ["--count-substr", STAMP, "--ts-key", STAMP, "--ts-clock", "real_us"]
+    arguments += ["--count-substr", STAMP, "--ts-key", STAMP]
     for port in endpoint.ports:
         arguments += ["--port", str(port)]
     for hello in endpoint.hello:

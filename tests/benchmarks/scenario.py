@@ -30,13 +30,14 @@ class Scenario:
 SCENARIOS = (
     Scenario("500x200", 500, 200, everyone=True),
     Scenario("500x20", 500, 20, everyone=True),
-    Scenario("2000x20", 2000, 20, everyone=True),
     Scenario("2000x200", 2000, 200),
-    Scenario("500x1000", 500, 1000),
     Scenario("2000x1000", 2000, 1000),
-    Scenario("100channels", 2000, 1000, channels=100, talkers=100, everyone=True),
     Scenario("chat", 1000, 1000, channels=100, talkers=1000, everyone=True),
+    Scenario("500x1000", 500, 1000),
+    Scenario("2000x20", 2000, 20),
+    Scenario("100channels", 2000, 1000, channels=100, talkers=100),
 )
+"""Those that say most come first: time may not last for several rounds of all."""
 
 TITLES = {
     "500x20": "500 clients, 20 publications/s",
