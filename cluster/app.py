@@ -61,9 +61,12 @@ async def ws(websocket: WebSocket) -> None:
         await websocket.close(CloseCode.POLICY_VIOLATION, str(error))
         return
     async with hub.attach(websocket, accepts=ClientMessage, positions=channel is not None) as connection:
-        connection.send(ConnectedTo(host=HOST, pid=os.getpid(), report_time=_milliseconds()))
         joined = channel or notifications.name()
-        await connection.subscribe(joined, since)
+        if channel is None:  # without positions the greeting is all that tells a client it is subscribed
+            await connection.subscribe(joined)
+        connection.send(ConnectedTo(host=HOST, pid=os.getpid(), report_time=_milliseconds()))
+        if channel is not None:
+            await connection.subscribe(joined, since)
         await connection.serve(lambda connection, message: notify(joined))
 
 

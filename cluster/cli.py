@@ -74,15 +74,14 @@ def forwarder(settings: Settings, parsed: argparse.Namespace) -> int:
 
     configure("forwarder", settings.api_log_level)
     found = endpoints(settings.bus)
-    if found.directory is not None:
-        prepare_directory(found.directory)
+    directory = prepare_directory(found.directory or settings.directory)
     if parsed.with_parent:
-        die_with_parent()
+        die_with_parent(settings.directory)
     daemon = Forwarder(
         found,
         limits(settings),
         high_water=settings.bus_high_water,
-        journal=settings.journal,
+        journal=directory / settings.forwarder_journal if settings.forwarder_journal else None,
         sync=settings.forwarder_sync,
     )
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -97,7 +96,7 @@ def worker(settings: Settings, parsed: argparse.Namespace) -> int:
     from .process import die_with_parent
     from .worker import serve
 
-    die_with_parent()
+    die_with_parent(settings.directory)
     configure(f"api-{parsed.number}", settings.api_log_level)
     path = worker_socket(settings.directory, parsed.number) if settings.upstream == "socket" else None
     serve(settings, settings.app, worker_ports(settings)[parsed.number], path)

@@ -19,7 +19,7 @@ import zmq
 from .bus.endpoints import Endpoints
 from .errors import ConfigurationError
 from .journal import Journal, JournalError, Sync, boot_id
-from .sequencer import Entry, Limits, Sequencer
+from .sequencer import Limits, Sequencer
 from .stream import History, Publication, beacon
 from .wire import (
     Acknowledged,
@@ -130,42 +130,47 @@ class Forwarder:
                 batches.append(decode_batch(message))
             except WireError as error:
                 logger.warning("dropped a batch: %s", error)
-        try:
-            answers: list[Reply] = list(self._accept(batches, self._clock()))
-        except JournalError as error:
-            self._refuse(str(error))
-            answers = [Refused(batch.number, self._refusal) for batch in batches]
-        for batch, answer in zip(batches, answers, strict=True):
+        for batch, answer in zip(batches, self._accept(batches, self._clock()), strict=True):
             self._requests.send_multipart((batch.reply_to, encode(answer)))
 
-    def _accept(self, batches: list[Batch], now: float) -> list[Acknowledged]:
-        """Number, keep and fan out. Raises `JournalError`: nothing of it has happened then."""
+    def _accept(self, batches: list[Batch], now: float) -> list[Reply]:
+        """Number, keep and fan out; the answer to each batch."""
         sequencer = self._sequencer
         if sequencer is None:
-            raise JournalError(self._refusal)
-        answers = []
-        accepted: list[Publication] = []
-        entries: list[Entry] = []
-        for batch in batches:
-            offsets = []
-            for item in batch.items:
-                position, publication = sequencer.accept(item.channel, item.data, item.id, item.retention, now)
-                offsets.append(position.offset)
-                if publication is not None:
-                    accepted.append(publication)
-                    entries.append(Entry(item.channel, position.offset, item.id, item.data, item.retention))
-            answers.append(Acknowledged(batch.number, sequencer.epoch, offsets))
+            return [Refused(batch.number, self._refusal) for batch in batches]
+        offsets, entries = sequencer.number(item for batch in batches for item in batch.items)
+        refused: set[tuple[str, int]] = set()
         if entries and self._journal is not None:
             try:
                 self._journal.append(entries, now)
-            except JournalError:
-                sequencer.retract(accepted)
-                raise
+            except JournalError as error:
+                self._refuse(str(error))
+                refused = {(entry.channel, entry.offset) for entry in entries}
+                entries = []
+            else:
+                self._refusal = ""
         by_channel: dict[str, list[Publication]] = {}
-        for publication in accepted:
+        for publication in sequencer.keep(entries, now):
             by_channel.setdefault(publication.channel, []).append(publication)
         for publications in by_channel.values():
             self._fanout.send(encode_fanout(publications))
+        answers: list[Reply] = []
+        start = 0
+        for batch in batches:
+            own = offsets[start : start + len(batch.items)]
+            start += len(batch.items)
+            kept = (
+                [
+                    0 if (item.channel, offset) in refused else offset
+                    for item, offset in zip(batch.items, own, strict=True)
+                ]
+                if refused
+                else own
+            )
+            if kept == own:
+                answers.append(Acknowledged(batch.number, sequencer.epoch, own))
+            else:
+                answers.append(Refused(batch.number, self._refusal, sequencer.epoch, kept))
         return answers
 
     def _take_subscriptions(self) -> None:

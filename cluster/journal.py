@@ -8,13 +8,15 @@ written anew, so that the file stays within a small multiple of what the sequenc
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import sqlite3
+import struct
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,19 +27,39 @@ logger = logging.getLogger(__name__)
 
 Sync = Literal["off", "full"]
 
+APPLICATION = 0x46575353
 VERSION = 1
+"""What SQLite's `application_id` and `user_version` are in a journal."""
 SLACK = 8 * 1024 * 1024
 """Bytes the journal may hold beyond twice what is needed before the oldest batches are rewritten."""
-REWRITE = 8
-"""Batches rewritten at most along with each one appended."""
+REWRITE = 16 * 1024
+"""Bytes of the oldest batches looked at along with each one appended, besides twice its own."""
+BATCH_BYTES = 64
+"""Bytes a batch takes besides its entries."""
+TICK = 1e-6
+"""Seconds between the times of two batches at least."""
 
 _SCHEMA = """
-CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE state (only INTEGER PRIMARY KEY CHECK (only = 1), checksum INTEGER, fields BLOB);
 CREATE TABLE batches (number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL, checksum INTEGER, entries BLOB);
 """
 
+_FATAL = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA}
+"""SQLite's errors that speak of what the file holds, not of whether it can be written now."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Entry]).decode
+_NUMBER = struct.Struct("<Q")
+
+
+class State(msgspec.Struct, array_like=True, frozen=True):
+    """What a journal says of itself. `clean`: it was closed, and all of it is on the disk."""
+
+    epoch: str
+    floor: int = 0
+    clean: bool = True
+    boot: str = ""
+    sync: Sync = "full"
 
 
 class JournalError(BusError):
@@ -59,6 +81,9 @@ class Journal:
     def __init__(self, path: Path, sync: Sync, limits: Limits, *, boot: str, now: float) -> None:
         """Open or create `path`. A damaged journal is set aside beside it. Raises `JournalError`."""
         self._path = path
+        self._bytes = 0
+        self._last_at = 0.0
+        self._state = State("")
         try:
             try:
                 self.sequencer = self._open(sync, limits, boot, now)
@@ -70,112 +95,159 @@ class Journal:
             raise JournalError(f"the journal {path} cannot be used: {error}") from None
 
     def append(self, entries: list[Entry], at: float) -> None:
-        """Keep `entries`, which the sequencer has accepted at `at`. Raises `JournalError`: nothing of it is kept."""
+        """Keep `entries`, which the sequencer numbered at `at`. Raises `JournalError`: nothing of it is kept."""
+        # Strictly later than what came before, also when the clock is set back: times tell the order.
+        at = max(at, self._last_at + TICK)
+        state = msgspec.structs.replace(self._state, floor=self.sequencer.floor)
         try:
             self._db.execute("BEGIN IMMEDIATE")
             size = self._insert(entries, at)
-            size -= self._rewrite(REWRITE)
-            self._remember("floor", self.sequencer.floor)
+            size -= self._rewrite(2 * size + REWRITE)
+            if state != self._state:
+                self._write(state)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
-            self._state.pop("floor", None)
             raise JournalError(f"the journal {self._path} cannot be written: {error}") from None
+        self._state = state
+        self._last_at = at
         self._bytes += size
+        self._note_last()
 
     def close(self) -> None:
         """Write everything to the disk, so that the next start need not doubt it."""
-        with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error, OSError):
+            os.fsync(self._last)
             self._db.execute("PRAGMA synchronous=FULL")
-            self._remember("clean", 1)
+            self._write(msgspec.structs.replace(self._state, clean=True))
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._db.close()
+        self._abandon()
 
     def _open(self, sync: Sync, limits: Limits, boot: str, now: float) -> Sequencer:
         self._db = sqlite3.connect(self._path, isolation_level=None)
-        self._state: dict[str, object] = {}
+        self._last = os.open(self._beside("-last"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute(f"PRAGMA synchronous={sync.upper()}")
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
+            if self._one("SELECT count(*) FROM sqlite_master") == 0:
+                if self._noted_last():
+                    raise Damaged("it is empty")
                 self._create()
-            elif version != VERSION:
-                raise Damaged(f"its version is {version}, this program writes {VERSION}")
-            return self._load(sync, limits, boot, now)
-        except sqlite3.OperationalError:
-            raise  # locked, read-only, disk full: nothing is wrong with what it holds
-        except (sqlite3.DatabaseError, msgspec.MsgspecError, KeyError, TypeError) as error:
+            elif (self._one("PRAGMA application_id"), self._one("PRAGMA user_version")) != (APPLICATION, VERSION):
+                raise Damaged(f"it is not a journal of version {VERSION}")
+            self._db.execute("PRAGMA journal_mode=WAL")
+            sequencer = self._load(limits, boot, now)
+            in_use = msgspec.structs.replace(self._state, clean=False, boot=boot, sync=sync)
+            if in_use != self._state:
+                # It must be known even after a power cut.
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._write(in_use)
+                self._state = in_use
+            self._db.execute(f"PRAGMA synchronous={sync.upper()}")
+            return sequencer
+        except sqlite3.Error as error:
+            if (getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF) in _FATAL:
+                raise Damaged(str(error)) from None
+            raise
+        except (msgspec.MsgspecError, struct.error, TypeError, ValueError) as error:
             raise Damaged(str(error)) from None
 
     def _create(self) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         for statement in _SCHEMA.split(";"):
             self._db.execute(statement)
-        self._remember("epoch", secrets.token_hex(4))
-        self._remember("floor", 0)
-        self._remember("clean", 1)
+        self._write(State(secrets.token_hex(4)))
+        self._db.execute(f"PRAGMA application_id={APPLICATION}")
         self._db.execute(f"PRAGMA user_version={VERSION}")
         self._db.execute("COMMIT")
+        os.ftruncate(self._last, 0)
+        self._note_last()
 
-    def _load(self, sync: Sync, limits: Limits, boot: str, now: float) -> Sequencer:
-        self._state = dict(self._db.execute("SELECT name, value FROM state"))
-        if not self._state["clean"] and self._state["boot"] != boot and self._state["sync"] != "full":
+    def _load(self, limits: Limits, boot: str, now: float) -> Sequencer:
+        row = self._db.execute("SELECT checksum, fields FROM state").fetchone()
+        if row is None or zlib.crc32(row[1]) != row[0]:
+            raise Damaged("what it says of itself is missing or changed")
+        state: State = msgspec.msgpack.decode(row[1], type=State)
+        self._state = state
+        if not state.clean and state.boot != boot and state.sync != "full":
             raise Damaged("the machine was restarted while it was in use, its end may be missing")
         entries: list[tuple[float, Entry]] = []
         self._bytes = 0
-        expected: int | None = None
-        for number, at, checksum, blob in self._db.execute("SELECT * FROM batches ORDER BY number"):
-            if expected not in (None, number) or zlib.crc32(blob) != checksum:
-                raise Damaged(f"batch {expected or number} is missing or changed")
-            expected = number + 1
+        self._last_at = 0.0
+        number = None
+        for found, at, checksum, blob in self._db.execute("SELECT * FROM batches ORDER BY number"):
+            if number not in (None, found - 1) or _checksum(at, blob) != checksum:
+                raise Damaged(f"batch {found} or one before it is missing or changed")
+            number = found
             self._bytes += len(blob)
+            self._last_at = max(self._last_at, at)
             entries.extend((at, entry) for entry in _decode(blob))
-        (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()
-        if expected is not None and last != expected - 1:
-            raise Damaged(f"batch {last} is missing")
-        self._remember("boot", boot)
-        self._remember("sync", sync)
-        self._remember("clean", 0)
-        return Sequencer.restore(str(self._state["epoch"]), limits, int(str(self._state["floor"])), entries, now)
+        last = self._noted_last()
+        if (number is not None and last is None) or (last or 0) > (number or 0):
+            raise Damaged("its end is missing")
+        if self._one("SELECT max(seq) FROM sqlite_sequence") != number:
+            raise Damaged("its end is missing")
+        return Sequencer.restore(state.epoch, limits, state.floor, entries, now)
 
     def _insert(self, entries: Iterable[Entry], at: float) -> int:
         blob = _encode(entries)
-        self._db.execute("INSERT INTO batches (at, checksum, entries) VALUES (?, ?, ?)", (at, zlib.crc32(blob), blob))
+        self._db.execute(
+            "INSERT INTO batches (at, checksum, entries) VALUES (?, ?, ?)", (at, _checksum(at, blob), blob)
+        )
         return len(blob)
 
     def _rewrite(self, most: int) -> int:
-        """Take out the oldest batches while there is much that nobody needs; returns the bytes won."""
-        won = 0
-        for _ in range(most):
-            if self._bytes - won <= 2 * self.sequencer.footprint + SLACK:
-                break
+        """Take out the oldest batches while there is much that nobody needs, up to `most` bytes; the bytes won."""
+        won = looked_at = 0
+        while looked_at < most and self._bytes - won > 2 * self.sequencer.footprint + SLACK:
             number, at, blob = self._db.execute(
                 "SELECT number, at, entries FROM batches ORDER BY number LIMIT 1"
             ).fetchone()
             needed = [kept for entry in _decode(blob) if (kept := self.sequencer.needed(entry)) is not None]
             won += len(blob) - (self._insert(needed, at) if needed else 0)
+            looked_at += len(blob) + BATCH_BYTES
             self._db.execute("DELETE FROM batches WHERE number = ?", (number,))
         return won
 
-    def _remember(self, name: str, value: object) -> None:
-        if self._state.get(name) != value:
-            self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))
-            self._state[name] = value
+    def _write(self, state: State) -> None:
+        fields = _encode(state)
+        self._db.execute("INSERT OR REPLACE INTO state VALUES (1, ?, ?)", (zlib.crc32(fields), fields))
+
+    def _note_last(self) -> None:
+        """Note the newest batch's number beside the database: SQLite does not tell when its own end is missing."""
+        with suppress(OSError):
+            number = self._one("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")
+            os.pwrite(self._last, _NUMBER.pack(number), 0)
+
+    def _noted_last(self) -> int | None:
+        noted = os.pread(self._last, _NUMBER.size, 0)
+        return int(_NUMBER.unpack(noted)[0]) if len(noted) == _NUMBER.size else None
+
+    def _one(self, query: str) -> Any:
+        return self._db.execute(query).fetchone()[0]
+
+    def _beside(self, suffix: str) -> Path:
+        return self._path.with_name(self._path.name + suffix)
 
     def _set_aside(self, damage: Damaged) -> None:
         self._abandon()
-        aside = self._path.with_name(self._path.name + ".damaged")
+        aside = self._beside(".damaged")
         logger.error("the journal %s is set aside as %s: %s; a new epoch begins", self._path, aside.name, damage)
+        # In this order, so that a kill in between leaves it damaged and nothing else.
+        for suffix in ("-wal", "-shm", "-last"):
+            self._beside(suffix).unlink(missing_ok=True)
         self._path.replace(aside)
-        for suffix in ("-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     def _abandon(self) -> None:
+        if hasattr(self, "_last"):
+            os.close(self._last)
+            del self._last
         if hasattr(self, "_db"):
             self._db.close()
+
+
+def _checksum(at: float, blob: bytes) -> int:
+    return zlib.crc32(blob, zlib.crc32(struct.pack("<d", at)))
 
 
 def boot_id() -> str:

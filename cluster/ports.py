@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from pathlib import Path
 
@@ -44,6 +45,10 @@ def is_free(host: str, port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            if error.errno == errno.EACCES:
+                raise ConfigurationError(f"PORT={port}: {error.strerror}") from None
+            raise ConfigurationError(f"HOST={host!r}: no address of this machine ({error.strerror})") from None
     return True

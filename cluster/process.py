@@ -19,7 +19,7 @@ from .errors import ConfigurationError
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent(signum: signal.Signals = signal.SIGTERM) -> None:
+def die_with_parent(run_dir: Path, signum: signal.Signals = signal.SIGTERM) -> None:
     """Have the kernel send `signum` to this process when its parent ends, even by SIGKILL (Linux, prctl(2))."""
     if sys.platform != "linux":
         return
@@ -27,6 +27,10 @@ def die_with_parent(signum: signal.Signals = signal.SIGTERM) -> None:
     if libc.prctl(PR_SET_PDEATHSIG, int(signum)) != 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
+    # It may have ended before the kernel was told.
+    pidfile = run_dir / "supervisord.pid"
+    if pidfile.exists() and os.getppid() != int(pidfile.read_text()):
+        sys.exit("supervisord has gone")
 
 
 def nginx_program() -> str:
@@ -42,7 +46,7 @@ def run_nginx(run_dir: Path) -> NoReturn:
     """Become nginx, with the rendered configuration; every line it writes begins with `nginx`."""
     program = nginx_program()
     _end_leftovers(run_dir / "nginx.pid")
-    die_with_parent()
+    die_with_parent(run_dir)
     relay = subprocess.Popen(["sed", "-u", "s/^/nginx /"], stdin=subprocess.PIPE)
     assert relay.stdin is not None, "a pipe was asked for"
     os.dup2(relay.stdin.fileno(), 1)

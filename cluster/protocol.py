@@ -145,6 +145,23 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         self._forget()
         self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
 
+    def handle_parser_exception(self) -> None:
+        """Say why, and read to the end what the client still sends: a reset would overtake the close frame."""
+        if self.close_sent:
+            return
+        assert self.conn.close_sent is not None
+        self.queue.put_nowait(
+            {"type": "websocket.disconnect", "code": self.conn.close_sent.code, "reason": self.conn.close_sent.reason}
+        )
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write_eof()
+        self.close_sent = True
+        self.stop_keepalive()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
         super().connection_lost(exc)

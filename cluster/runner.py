@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pwd
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from supervisor import supervisord
+from supervisor import loggers, supervisord
 from supervisor.options import ServerOptions
 from supervisor.states import SupervisorStates
 
@@ -141,6 +142,12 @@ def _upstream(settings: Settings) -> list[str]:
 class Options(ServerOptions):  # type: ignore[misc]
     """supervisord's options. A terminal that is closed ends the tree as Ctrl+C does; by itself it would start anew."""
 
+    def make_logger(self) -> None:
+        self.logger = loggers.getLogger(self.loglevel)
+        loggers.handle_stdout(self.logger, f"supervisord[{os.getpid()}] - %(asctime)s %(levelname)s %(message)s\n")
+        for message in [*self.parse_warnings, *self.parse_infos]:
+            self.logger.info(message)
+
     def get_signal(self) -> int | None:
         signum: int | None = super().get_signal()
         return signal.SIGTERM if signum == signal.SIGHUP else signum
@@ -165,6 +172,8 @@ def _reopenable_output() -> None:
     """Make sure that supervisord can open its standard output anew for each program: a socket cannot be."""
     try:
         os.close(os.open("/dev/fd/1", os.O_WRONLY | os.O_APPEND))
+        # The programs' output is appended to a file: what supervisord writes itself must not overwrite it.
+        fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
     except OSError:
         relay = subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True)
         assert relay.stdin is not None, "a pipe was asked for"

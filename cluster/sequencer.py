@@ -37,6 +37,15 @@ class Accepted(NamedTuple):
     publication: Publication | None
 
 
+class Item(msgspec.Struct, array_like=True, gc=False):
+    """A publication that is to be numbered, with the retention its channel should have."""
+
+    channel: str
+    id: str
+    data: bytes
+    retention: Retention
+
+
 class Entry(msgspec.Struct, array_like=True, gc=False):
     """An accepted publication as a journal keeps it. `data` is None where only its place and id matter still."""
 
@@ -67,44 +76,66 @@ class Sequencer:
         self._ids_since: float | None = None
         self._quiet_since: dict[str, float] = {}
 
-    def accept(self, channel: str, data: bytes, id: str, retention: Retention, now: float) -> Accepted:
-        """Give a publication its place at the top of `channel`, or find the place it already has."""
-        key = _key(channel, id)
-        known = self._known(key)
-        if known is not None:
-            return Accepted(Position(self.epoch, known), None)
-        log = self._log(channel)
-        log.retention = retention
-        before = log.bytes
-        prev = log.top
-        publication = Publication(channel, self.epoch, prev, prev + 1, id, data)
-        log.append(publication, now)
-        self.bytes += log.bytes - before
-        self._remember(key, publication.offset, now)
-        self._quiet_since[channel] = now
-        self._stay_within_limits()
-        return Accepted(publication.position, publication)
+    def number(self, items: Iterable[Item]) -> tuple[list[int], list[Entry]]:
+        """The offset of each item, and an entry for each that is new. Nothing is changed until `keep`."""
+        offsets: list[int] = []
+        entries: list[Entry] = []
+        tops: dict[str, int] = {}
+        numbered: dict[str, int] = {}
+        for item in items:
+            key = _key(item.channel, item.id)
+            offset = self._known(key) or numbered.get(key)
+            if offset is None:
+                top = tops.get(item.channel)
+                if top is None:
+                    log = self._logs.get(item.channel)
+                    top = self.floor if log is None else log.top
+                offset = tops[item.channel] = numbered[key] = top + 1
+                entries.append(Entry(item.channel, offset, item.id, item.data, item.retention))
+            offsets.append(offset)
+        return offsets, entries
 
-    def retract(self, publications: Iterable[Publication]) -> None:
-        """Take back the newest publications, given oldest first: they could not be kept after all."""
-        for publication in reversed(list(publications)):
-            log = self._logs[publication.channel]
+    def keep(self, entries: Iterable[Entry], now: float) -> list[Publication]:
+        """Make what `number` has just found the newest publications."""
+        publications = []
+        for entry in entries:
+            log = self._logs.get(entry.channel)
+            if log is None:
+                log = self._logs[entry.channel] = Log(entry.offset - 1, entry.retention)
+            else:
+                self._logs.move_to_end(entry.channel)
+            log.retention = entry.retention
             before = log.bytes
-            log.retract(publication)
+            publication = Publication(
+                entry.channel, self.epoch, entry.offset - 1, entry.offset, entry.id, entry.data or b""
+            )
+            log.append(publication, now)
             self.bytes += log.bytes - before
-            self._ids.pop(_key(publication.channel, publication.id), None)
+            self._remember(_key(entry.channel, entry.id), entry.offset, now)
+            self._quiet_since[entry.channel] = now
+            publications.append(publication)
+        self._stay_within_limits()
+        return publications
+
+    def accept(self, channel: str, data: bytes, id: str, retention: Retention, now: float) -> Accepted:
+        """`number` and `keep` a single publication, or find the place it already has."""
+        (offset,), entries = self.number([Item(channel, id, data, retention)])
+        publications = self.keep(entries, now)
+        return Accepted(Position(self.epoch, offset), publications[0] if publications else None)
 
     @classmethod
     def restore(
         cls, epoch: str, limits: Limits, floor: int, entries: Iterable[tuple[float, Entry]], now: float
     ) -> Self:
-        """The sequencer that accepted `entries`, each at its time, in any order. Also see `needed`."""
+        """The sequencer that kept `entries`, each at its time. Times tell the order of what was not kept together."""
         sequencer = cls(epoch, limits)
         sequencer.floor = floor
         channels: dict[str, list[tuple[float, Entry]]] = {}
-        for at, entry in entries:
+        for at, entry in sorted(entries, key=lambda found: found[0]):
             channels.setdefault(entry.channel, []).append((at, entry))
-        for channel in sorted(channels, key=lambda channel: max(at for at, _ in channels[channel])):
+            # The order of the channels is that of their newest publications, as it was.
+            channels[entry.channel] = channels.pop(entry.channel)
+        for channel in channels:
             log = sequencer._logs[channel] = Log(floor, Retention(0, 0))
             for at, entry in sorted(channels[channel], key=lambda found: found[1].offset):
                 log.retention = entry.retention
@@ -117,6 +148,7 @@ class Sequencer:
                     log.append(Publication(channel, epoch, log.top, entry.offset, entry.id, entry.data), at)
                 if entry.id and now - at <= limits.id_seconds:
                     sequencer._ids[_key(channel, entry.id)] = entry.offset
+            log.trim(now)
             sequencer.bytes += log.bytes
             sequencer._quiet_since[channel] = now
         sequencer._ids_since = now
@@ -183,14 +215,6 @@ class Sequencer:
             log.trim(now)
             self.bytes += log.bytes - before
         self._rotate_ids(now)
-
-    def _log(self, channel: str) -> Log:
-        log = self._logs.get(channel)
-        if log is None:
-            log = self._logs[channel] = Log(self.floor, Retention(0, 0))
-        else:
-            self._logs.move_to_end(channel)
-        return log
 
     def _known(self, key: str) -> int | None:
         return self._ids.get(key) or self._older_ids.get(key)

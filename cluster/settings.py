@@ -121,11 +121,6 @@ class Settings(BaseSettings):
         return Path(tempfile.gettempdir()) / f"fastapi-websocket-sync-{os.getuid()}" / str(self.port)
 
     @property
-    def journal(self) -> Path | None:
-        """The journal's file, or None."""
-        return self.directory / self.forwarder_journal if self.forwarder_journal else None
-
-    @property
     def bus(self) -> str:
         """The bus URL, given or derived from the run directory."""
         return self.bus_url or f"zmq+ipc://{self.directory}"

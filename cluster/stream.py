@@ -111,14 +111,6 @@ class Log:
         self.clear()
         self.start = start
 
-    def retract(self, publication: Publication) -> None:
-        """Undo the `append` of `publication`, the newest one. What was let go for it does not come back."""
-        if self._entries:
-            self._entries.pop()
-            self.bytes -= _size(publication)
-        else:
-            self.start = publication.prev
-
     def covers(self, offset: int) -> bool:
         return self.start <= offset <= self.top
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from .errors import BusError
+from .sequencer import Item
 from .stream import History, Position, Publication, Retention, beacon, chain
 
 MAX_CHANNEL_NAME = 255
@@ -18,15 +19,6 @@ MAX_CHANNEL_NAME = 255
 
 
 T = TypeVar("T")
-
-
-class Item(msgspec.Struct, array_like=True, gc=False):
-    """A publication on its way to the forwarder, with the retention its channel should have."""
-
-    channel: str
-    id: str
-    data: bytes
-    retention: Retention
 
 
 class Batch(msgspec.Struct, array_like=True, tag="batch"):
@@ -46,10 +38,12 @@ class Acknowledged(msgspec.Struct, array_like=True, tag="ack"):
 
 
 class Refused(msgspec.Struct, array_like=True, tag="refused"):
-    """Nothing of batch `number` is kept, and why."""
+    """Not all of batch `number` is kept, and why. `offsets` as in `Acknowledged`, 0 for what is not; empty: nothing."""
 
     number: int
     reason: str
+    epoch: str = ""
+    offsets: list[int] = []
 
 
 class HistoryRequest(msgspec.Struct, array_like=True, tag="history"):

@@ -263,12 +263,14 @@ class ZmqBus(Bus):
                 message = self._dealer.recv(zmq.NOBLOCK)
             except zmq.ZMQError:
                 return  # nothing there, or closed meanwhile
-            self._answered_at = self._loop.time()
             try:
                 reply = decode_reply(message)
             except WireError as error:
                 logger.warning("dropped a reply of the forwarder: %s", error)
                 continue
+            # A forwarder that cannot keep anything is there, but of no use.
+            if not isinstance(reply, Refused) or reply.offsets:
+                self._answered_at = self._loop.time()
             if isinstance(reply, HistoryReply):
                 request = self._requests.get(reply.number)
                 if request is not None and not request.answer.done():
@@ -278,17 +280,19 @@ class ZmqBus(Bus):
         self._loop.call_soon(self._read_replies)
 
     def _finish(self, batch: BatchSent, reply: Acknowledged | Refused) -> None:
-        if isinstance(reply, Acknowledged) and len(reply.offsets) != len(batch.waiting):
-            logger.warning("ignored an acknowledgement of %d for %d", len(reply.offsets), len(batch.waiting))
+        offsets = reply.offsets
+        if isinstance(reply, Refused) and not offsets:
+            offsets = [0] * len(batch.waiting)
+        if len(offsets) != len(batch.waiting):
+            logger.warning("ignored an answer about %d publications to a batch of %d", len(offsets), len(batch.waiting))
             return
         self._batch = None
-        if isinstance(reply, Refused):
-            for waiting in batch.waiting:
-                _fail(waiting.place, PublishRefused(f"the forwarder refused: {reply.reason}", id=waiting.id))
-        else:
-            for waiting, offset in zip(batch.waiting, reply.offsets, strict=True):
-                if not waiting.place.done():
-                    waiting.place.set_result(Position(reply.epoch, offset))
+        for waiting, offset in zip(batch.waiting, offsets, strict=True):
+            if offset == 0:
+                reason = reply.reason if isinstance(reply, Refused) else "it gave no reason"
+                _fail(waiting.place, PublishRefused(f"the forwarder refused: {reason}", id=waiting.id))
+            elif not waiting.place.done():
+                waiting.place.set_result(Position(reply.epoch, offset))
         if self._queue:
             self._flush()
 
