@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from cluster.process import die_with_parent
 from tests.cluster.waiting import wait_for
 
 START = 30.0
@@ -32,6 +33,7 @@ class Program:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=die_with_parent,  # should this process be killed
             )
 
     def wait_until_accepting(self, port: int, processes: int) -> None:

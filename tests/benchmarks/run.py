@@ -42,7 +42,8 @@ QUICK_SECONDS = 2.0
 def main() -> int:
     arguments = _arguments()
     # Ends like Ctrl+C does: whatever runs is stopped on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, lambda *_: sys.exit(130))
     began = time.monotonic()
     results = Results(
         at=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),

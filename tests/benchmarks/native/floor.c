@@ -1,13 +1,11 @@
 /* floor - the least a WebSocket broadcast server can do: epoll, one thread.
  *
  * Every text frame a client sends goes to all clients of its channel.  It is framed
- * once; all messages that arrived in one loop turn go out with one send() per
- * client.  "floor PORT each": one send() per message and client instead.
+ * once; all messages that arrived in one loop turn go out with one send() per client.
  * "floor PORT MS": a turn sends at once unless the last one sent less than MS
  * milliseconds ago; then it waits for that (the best trade of delay for CPU).
- * A path (/...) in place of PORT listens on that Unix socket (behind nginx).
  * A path that ends in "channel=cN" puts the client on channel N, else it is on channel 0.
- * Clients whose path holds "/pub" only publish.  On SIGTERM it prints counts.
+ * Clients whose path holds "/pub" only publish.
  * A measuring aid, not a server: it answers every handshake with the accept
  * value of the sample key in RFC 6455, the one key that wsload sends.
  *
@@ -17,15 +15,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,11 +40,8 @@ typedef struct channel {
 
 enum { CHANNELS = 4096 };
 static channel_t channels[CHANNELS], *due[CHANNELS];   /* due: those that have something to send */
-static int ndue, ep, each;
+static int ndue, ep;
 static int64_t gap_ns, last_ns;        /* least time between two broadcasts, end of the last */
-static unsigned long long sends, deliveries, blocked;
-static volatile sig_atomic_t stop;
-static void on_term(int s) { (void)s; stop = 1; }
 
 static int64_t now_ns(void)
 {
@@ -84,11 +76,9 @@ static void write_to(conn_t *c, const unsigned char *p, size_t n)
 {
     if (!c->nout) {
         ssize_t r = send(c->fd, p, n, MSG_NOSIGNAL);
-        sends++;
         if (r == (ssize_t)n) return;
         if (r < 0 && errno != EAGAIN) return;          /* epoll reports the end of it */
         if (r > 0) { p += r; n -= (size_t)r; }
-        blocked++;
         watch(c, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
     }
     put(&c->out, &c->nout, &c->cout, p, n);
@@ -96,7 +86,6 @@ static void write_to(conn_t *c, const unsigned char *p, size_t n)
 static void flush_out(conn_t *c)
 {
     ssize_t r = send(c->fd, c->out, c->nout, MSG_NOSIGNAL);
-    sends++;
     if (r > 0) memmove(c->out, c->out + r, c->nout -= (size_t)r);
     if (!c->nout) watch(c, EPOLL_CTL_MOD, EPOLLIN);
 }
@@ -105,7 +94,6 @@ static void broadcast(void)
     for (; ndue; ndue--) {
         channel_t *ch = due[ndue - 1];
         for (int i = 0; i < ch->nclients; i++) write_to(ch->clients[i], ch->tick, ch->ntick);
-        deliveries += ch->msgs * (size_t)ch->nclients;
         ch->ntick = ch->msgs = 0;
     }
     last_ns = now_ns();
@@ -154,32 +142,23 @@ static void frames(conn_t *c)
         if (!c->channel->msgs++) due[ndue++] = c->channel;
         put(&c->channel->tick, &c->channel->ntick, &c->channel->ctick, h, n);
         put(&c->channel->tick, &c->channel->ntick, &c->channel->ctick, key + 4, len);
-        if (each) broadcast();
     }
     if (used) memmove(c->in, c->in + used, c->nin -= used);
 }
 int main(int argc, char **argv)
 {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    struct sockaddr_un u = { .sun_family = AF_UNIX };
-    struct sigaction sa = { .sa_handler = on_term };
     struct epoll_event ev[512], lev = { .events = EPOLLIN };
     static unsigned char buf[1 << 18];
-    int one = 1, unix_path = argc > 1 && argv[1][0] == '/', ls = socket(unix_path ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int one = 1, ls = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (argc < 2) return 2;
-    strncpy(u.sun_path, argv[1], sizeof u.sun_path - 1);
-    if (unix_path) unlink(u.sun_path);
-    each = argc > 2 && !strcmp(argv[2], "each");
     gap_ns = argc > 2 ? atoi(argv[2]) * 1000000LL : 0;
     a.sin_port = htons(atoi(argv[1]));
     setsockopt(ls, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(ls, unix_path ? (void *)&u : (void *)&a, unix_path ? sizeof u : sizeof a) || listen(ls, 4096)) { perror("floor"); return 1; }
-    if (unix_path) chmod(u.sun_path, 0666);            /* nginx's workers are another user */
-    sigaction(SIGTERM, &sa, NULL);
-    sigaction(SIGINT, &sa, NULL);
+    if (bind(ls, (void *)&a, sizeof a) || listen(ls, 4096)) { perror("floor"); return 1; }
     ep = epoll_create1(0);
     epoll_ctl(ep, EPOLL_CTL_ADD, ls, &lev);            /* data.ptr NULL: the listener */
-    while (!stop) {
+    for (;;) {
         int64_t left = ndue ? last_ns + gap_ns - now_ns() : 0;
         struct timespec ts = { 0, left > 0 ? left : 0 };
         int n = epoll_pwait2(ep, ev, 512, ndue ? &ts : NULL, NULL);
@@ -207,7 +186,4 @@ int main(int argc, char **argv)
         }
         if (ndue && now_ns() >= last_ns + gap_ns) broadcast();
     }
-    fprintf(stderr, "{\"sends\":%llu,\"deliveries\":%llu,\"sends_per_delivery\":%.4f,\"blocked\":%llu}\n",
-            sends, deliveries, deliveries ? sends / (double)deliveries : 0, blocked);
-    return 0;
 }
