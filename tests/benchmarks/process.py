@@ -11,13 +11,15 @@ from pathlib import Path
 
 import psutil
 
-from cluster.process import die_with_parent
 from tests.cluster.waiting import wait_for
 
 START = 30.0
 """Seconds a program has until all its processes accept connections."""
 STOP = 5.0
 """Seconds a program has to end before it is killed."""
+
+WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
+"""What a command begins with so that the kernel ends it, should this process be killed."""
 
 
 class Program:
@@ -27,13 +29,12 @@ class Program:
         self._log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                argv,
+                [*WITH_PARENT, *argv],
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=die_with_parent,  # should this process be killed
             )
 
     def wait_until_accepting(self, port: int, processes: int) -> None:
