@@ -43,7 +43,8 @@ def process(*command: str, ready: Callable[[], bool], **settings: object) -> Ite
         running = subprocess.Popen(
             command,
             cwd=REPOSITORY,
-            env=environment(**settings) | {"PYTHONUNBUFFERED": "1"},
+            # A package among the installed ones has a `tests` of its own.
+            env=environment(**settings) | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(REPOSITORY)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
