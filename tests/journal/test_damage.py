@@ -136,7 +136,7 @@ def test_undamaged_it_is_all_there(in_the_database: Intact, in_the_wal: Intact, 
 def test_a_byte_of_the_database_may_be_another(in_the_database: Intact, directory: Path) -> None:
     database = in_the_database.files[NAME]
     # Long runs of zeros are room nobody uses, or data of one publication.
-    used = [at for at in range(0, len(database), 2) if any(database[max(0, at - 4) : at + 5])]
+    used = [at for at in range(0, len(database), 3) if any(database[max(0, at - 4) : at + 5])]
     found = []
     for position, bit, flipped in flips(database, used):
         if problem := wrong(directory, in_the_database, **{NAME: flipped}):
@@ -171,7 +171,7 @@ def test_the_database_may_have_lost_its_end(in_the_database: Intact, directory: 
 
 def test_any_part_of_the_wal_may_be_changed(in_the_wal: Intact, directory: Path) -> None:
     wal = in_the_wal.files[WAL]
-    positions = list(range(0, len(wal), 499))
+    positions = list(range(0, len(wal), 997))
     found = []
     for position, bit, flipped in flips(wal, positions):
         if problem := wrong(directory, in_the_wal, **{WAL: flipped}):

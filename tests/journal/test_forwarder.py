@@ -84,7 +84,7 @@ class TestKilled:
 
         forwarder.start()
         publishers = [asyncio.create_task(publisher(f"publisher-{letter}")) for letter in "abcd"]
-        for _ in range(6):
+        for _ in range(5):
             await some_more()
             forwarder.kill()
             forwarder.start()

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cluster.journal import Journal
 from cluster.stream import Retention
 
 from .support import NAME, NOW, Contents, contents, item, leave, open_journal, publish
@@ -195,6 +194,17 @@ def test_in_the_middle_of_a_checkpoint_it_is_as_before_it(used: History, tmp_pat
     assert not wrong, "\n".join(wrong)
 
 
+def set_aside(directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[Snapshot]:
+    """Open a damaged journal; its files after each step of that."""
+    with monkeypatch.context() as patched:
+        recorder = Recorder(directory, patched)
+        patched.setattr(Path, "replace", after_it(Path.replace, lambda: recorder.take("replace")))
+        patched.setattr(Path, "unlink", after_it(Path.unlink, lambda: recorder.take("unlink")))
+        leave(open_journal(directory))
+    assert {"replace", "unlink"} <= {snapshot.step for snapshot in recorder.snapshots}
+    return recorder.snapshots
+
+
 def test_a_kill_while_a_damaged_journal_is_set_aside_loses_neither(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,18 +212,29 @@ def test_a_kill_while_a_damaged_journal_is_set_aside_loses_neither(
     directory = tmp_path / "used"
     directory.mkdir()
     (directory / NAME).write_bytes(garbage)
-    with monkeypatch.context() as patched:
-        recorder = Recorder(directory, patched)
-        patched.setattr(Path, "replace", after_it(Path.replace, lambda: recorder.take("replace")))
-        patched.setattr(Path, "unlink", after_it(Path.unlink, lambda: recorder.take("unlink")))
-        leave(open_journal(directory))
-    assert {"replace", "unlink"} <= {snapshot.step for snapshot in recorder.snapshots}
-    for snapshot in recorder.snapshots:
+    for snapshot in set_aside(directory, monkeypatch):
         left = snapshot.put(tmp_path / "left")
-        journal: Journal = open_journal(left)
+        journal = open_journal(left)
         assert publish(journal, item("one", "id"))[0].offset == 1
         leave(journal)
         assert (left / f"{NAME}.damaged").read_bytes() == garbage, snapshot.step
+
+
+def test_a_kill_while_a_damaged_journal_is_set_aside_leaves_no_way_back_into_its_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of it may look like a journal without any batch."""
+    directory = tmp_path / "used"
+    directory.mkdir()
+    journal = open_journal(directory)
+    publish(journal, item("one", "id"))
+    files = {file.name: file.read_bytes() for file in directory.iterdir() if not file.name.endswith("-wal")}
+    leave(journal)
+    damaged = Snapshot("the -wal file is gone", 1, files)
+    for snapshot in set_aside(damaged.put(tmp_path / "damaged"), monkeypatch):
+        again = open_journal(snapshot.put(tmp_path / "left"))
+        leave(again)
+        assert again.sequencer.epoch != journal.sequencer.epoch, snapshot.step
 
 
 def after_it(function: Callable[..., Any], then: Callable[[], None]) -> Callable[..., Any]:

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cluster.journal import JournalError
-from cluster.sequencer import Limits
+from cluster.sequencer import Item, Limits
 from cluster.stream import Position, Retention
-from cluster.wire import Item
 
 from .support import EVERYTHING, NOW, WINDOW, contents, copy, full_disk, leave, open_journal, publish
 
@@ -187,5 +186,5 @@ TestRoomy = RoomyMachine.TestCase
 TestTight = TightMachine.TestCase
 # Without the search for a smaller example, which takes minutes here.
 TestRoomy.settings = TestTight.settings = settings(
-    max_examples=40, stateful_step_count=20, deadline=None, phases=set(Phase) - {Phase.shrink}
+    max_examples=30, stateful_step_count=20, deadline=None, phases=set(Phase) - {Phase.shrink}
 )
