@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +20,7 @@ import zmq
 from .bus.endpoints import Endpoints
 from .errors import ConfigurationError
 from .journal import Journal, JournalError, Sync, boot_id
-from .sequencer import Limits, Sequencer
+from .sequencer import Item, Limits, Sequencer
 from .stream import History, Publication, beacon
 from .wire import (
     Acknowledged,
@@ -123,55 +124,44 @@ class Forwarder:
         return socket
 
     def _take_batches(self) -> None:
-        """Number what has arrived, then acknowledge it, then fan it out, one message per channel."""
+        """Number what has arrived, keep it, fan it out in one message per channel, and acknowledge it."""
         batches: list[Batch] = []
         for message in _drain(self._batches):
             try:
                 batches.append(decode_batch(message))
             except WireError as error:
                 logger.warning("dropped a batch: %s", error)
-        for batch, answer in zip(batches, self._accept(batches, self._clock()), strict=True):
+        offsets = iter(self._accept([item for batch in batches for item in batch.items], self._clock()))
+        for batch in batches:
+            answer = self._answer(batch.number, list(islice(offsets, len(batch.items))))
             self._requests.send_multipart((batch.reply_to, encode(answer)))
 
-    def _accept(self, batches: list[Batch], now: float) -> list[Reply]:
-        """Number, keep and fan out; the answer to each batch."""
-        sequencer = self._sequencer
-        if sequencer is None:
-            return [Refused(batch.number, self._refusal) for batch in batches]
-        offsets, entries = sequencer.number(item for batch in batches for item in batch.items)
-        refused: set[tuple[str, int]] = set()
+    def _accept(self, items: list[Item], now: float) -> list[int]:
+        """Number, keep and fan out; the offset of each item, 0 for one that is not kept."""
+        if self._sequencer is None:
+            return [0] * len(items)
+        offsets, entries = self._sequencer.number(items)
         if entries and self._journal is not None:
             try:
                 self._journal.append(entries, now)
             except JournalError as error:
                 self._refuse(str(error))
-                refused = {(entry.channel, entry.offset) for entry in entries}
-                entries = []
-            else:
-                self._refusal = ""
+                new = {(entry.channel, entry.offset) for entry in entries}
+                return [0 if (item.channel, at) in new else at for item, at in zip(items, offsets, strict=True)]
+            self._refusal = ""
         by_channel: dict[str, list[Publication]] = {}
-        for publication in sequencer.keep(entries, now):
+        for publication in self._sequencer.keep(entries, now):
             by_channel.setdefault(publication.channel, []).append(publication)
         for publications in by_channel.values():
             self._fanout.send(encode_fanout(publications))
-        answers: list[Reply] = []
-        start = 0
-        for batch in batches:
-            own = offsets[start : start + len(batch.items)]
-            start += len(batch.items)
-            kept = (
-                [
-                    0 if (item.channel, offset) in refused else offset
-                    for item, offset in zip(batch.items, own, strict=True)
-                ]
-                if refused
-                else own
-            )
-            if kept == own:
-                answers.append(Acknowledged(batch.number, sequencer.epoch, own))
-            else:
-                answers.append(Refused(batch.number, self._refusal, sequencer.epoch, kept))
-        return answers
+        return offsets
+
+    def _answer(self, number: int, offsets: list[int]) -> Reply:
+        if self._sequencer is None:
+            return Refused(number, self._refusal)
+        if 0 in offsets:
+            return Refused(number, self._refusal, self._sequencer.epoch, offsets)
+        return Acknowledged(number, self._sequencer.epoch, offsets)
 
     def _take_subscriptions(self) -> None:
         for message in _drain(self._fanout):

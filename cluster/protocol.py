@@ -80,15 +80,8 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         if self.closing:
             return
         self._forget()
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.conn.send_close(code, reason)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        self.stop_keepalive()
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
+        self._await_close()
 
     async def room(self) -> None:
         """Wait until the socket takes more, or is closed."""
@@ -149,22 +142,25 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         """Say why, and read to the end what the client still sends: a reset would overtake the close frame."""
         if self.close_sent:
             return
-        assert self.conn.close_sent is not None
-        self.queue.put_nowait(
-            {"type": "websocket.disconnect", "code": self.conn.close_sent.code, "reason": self.conn.close_sent.reason}
-        )
-        self.transport.write(b"".join(self.conn.data_to_send()))
+        self._await_close()
         self.transport.write_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def _await_close(self) -> None:
+        """Write the close frame that the connection has ready, and cut a client that does not answer it."""
+        assert self.conn.close_sent is not None, "a close frame is ready"
+        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.stop_keepalive()
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
         self.close_timer = self.loop.call_later(CLOSE_TIMEOUT, self.transport.abort)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._forget()
-        super().connection_lost(exc)
 
     def _forget(self) -> None:
         self._backlog = None

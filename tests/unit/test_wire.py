@@ -10,12 +10,12 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from cluster.sequencer import Item
 from cluster.stream import History, Position, Publication, Retention, beacon, chain
 from cluster.wire import (
     Acknowledged,
     Batch,
     HistoryRequest,
-    Item,
     Refused,
     Reply,
     WireError,
