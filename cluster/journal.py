@@ -36,6 +36,8 @@ REWRITE = 16 * 1024
 """Bytes of the oldest batches looked at along with each one appended, besides twice its own."""
 BATCH_BYTES = 64
 """Bytes a batch takes besides its entries."""
+GIVEN_UP = 2**64 - 1
+"""Noted as the last batch of a journal that is being set aside."""
 TICK = 1e-6
 """Seconds between the times of two batches at least."""
 
@@ -101,8 +103,8 @@ class Journal:
         state = msgspec.structs.replace(self._state, floor=self.sequencer.floor)
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            size = self._insert(entries, at)
-            size -= self._rewrite(2 * size + REWRITE)
+            size, number = self._insert(entries, at)
+            size -= self._rewrite(2 * size + REWRITE, number)
             if state != self._state:
                 self._write(state)
             self._db.execute("COMMIT")
@@ -130,7 +132,7 @@ class Journal:
         try:
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             if self._one("SELECT count(*) FROM sqlite_master") == 0:
-                if self._noted_last():
+                if self._noted_last() not in (None, 0, GIVEN_UP):
                     raise Damaged("it is empty")
                 self._create()
             elif (self._one("PRAGMA application_id"), self._one("PRAGMA user_version")) != (APPLICATION, VERSION):
@@ -139,9 +141,11 @@ class Journal:
             sequencer = self._load(limits, boot, now)
             in_use = msgspec.structs.replace(self._state, clean=False, boot=boot, sync=sync)
             if in_use != self._state:
-                # It must be known even after a power cut.
+                # It must be known even after a power cut, so it goes into the database itself: what is only in the
+                # write-ahead log may be overwritten there before anything has been flushed.
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._write(in_use)
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 self._state = in_use
             self._db.execute(f"PRAGMA synchronous={sync.upper()}")
             return sequencer
@@ -189,22 +193,28 @@ class Journal:
             raise Damaged("its end is missing")
         return Sequencer.restore(state.epoch, limits, state.floor, entries, now)
 
-    def _insert(self, entries: Iterable[Entry], at: float) -> int:
+    def _insert(self, entries: Iterable[Entry], at: float) -> tuple[int, int | None]:
+        """Append a batch; its size and its number."""
         blob = _encode(entries)
-        self._db.execute(
+        cursor = self._db.execute(
             "INSERT INTO batches (at, checksum, entries) VALUES (?, ?, ?)", (at, _checksum(at, blob), blob)
         )
-        return len(blob)
+        return len(blob), cursor.lastrowid
 
-    def _rewrite(self, most: int) -> int:
-        """Take out the oldest batches while there is much that nobody needs, up to `most` bytes; the bytes won."""
+    def _rewrite(self, most: int, newest: int | None) -> int:
+        """Take out the oldest batches while there is much that nobody needs, up to `most` bytes; the bytes won.
+
+        `newest` is the batch just appended, which the sequencer does not have yet.
+        """
         won = looked_at = 0
         while looked_at < most and self._bytes - won > 2 * self.sequencer.footprint + SLACK:
             number, at, blob = self._db.execute(
                 "SELECT number, at, entries FROM batches ORDER BY number LIMIT 1"
             ).fetchone()
+            if number == newest:
+                break
             needed = [kept for entry in _decode(blob) if (kept := self.sequencer.needed(entry)) is not None]
-            won += len(blob) - (self._insert(needed, at) if needed else 0)
+            won += len(blob) - (self._insert(needed, at)[0] if needed else 0)
             looked_at += len(blob) + BATCH_BYTES
             self._db.execute("DELETE FROM batches WHERE number = ?", (number,))
         return won
@@ -233,10 +243,12 @@ class Journal:
         self._abandon()
         aside = self._beside(".damaged")
         logger.error("the journal %s is set aside as %s: %s; a new epoch begins", self._path, aside.name, damage)
-        # In this order, so that a kill in between leaves it damaged and nothing else.
-        for suffix in ("-wal", "-shm", "-last"):
+        # In this order, and given up first: a kill in between leaves no way back into its epoch.
+        self._beside("-last").write_bytes(_NUMBER.pack(GIVEN_UP))
+        for suffix in ("-wal", "-shm"):
             self._beside(suffix).unlink(missing_ok=True)
         self._path.replace(aside)
+        self._beside("-last").unlink()
 
     def _abandon(self) -> None:
         if hasattr(self, "_last"):
