@@ -2,7 +2,7 @@
 # environment or the command line: make start PORT=9000. ARGS are passed on: make test ARGS="-k bus".
 
 .DEFAULT_GOAL := help
-.PHONY: help init start stop serve shell-api shell-tsgen test check bench types chaos image lock
+.PHONY: help init start stop serve shell-api shell-tsgen test check bench bench-quick types chaos image lock
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -32,8 +32,11 @@ test: ## check and test everything
 check: ## ruff and mypy only
 	@scripts/check
 
-bench: ## measure the fan-out
-	@scripts/later bench "the benchmarks"
+bench: ## measure the fan-out beside a C floor and other servers, about 25 minutes, into docs/benchmarks
+	@scripts/bench $(ARGS)
+
+bench-quick: ## the same in under 2 minutes, shown only
+	@scripts/bench --quick
 
 types: ## generate the TypeScript types
 	@scripts/later types "the generated TypeScript types"

@@ -122,12 +122,14 @@ class Journal:
         with suppress(sqlite3.Error, OSError):
             os.fsync(self._last)
             self._db.execute("PRAGMA synchronous=FULL")
-            self._write(msgspec.structs.replace(self._state, clean=True))
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            # First all of it, then that it is all there.
+            for state in (self._state, msgspec.structs.replace(self._state, clean=True)):
+                self._write(state)
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._abandon()
 
     def _open(self, sync: Sync, limits: Limits, boot: str, now: float) -> Sequencer:
-        self._db = sqlite3.connect(self._path, isolation_level=None)
+        self._db = sqlite3.connect(self._path, isolation_level=None, timeout=0)
         self._last = os.open(self._beside("-last"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
