@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xmlrpc.client import Fault, ServerProxy
 
+import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from .errors import ClusterError
@@ -118,7 +119,6 @@ def _supervisor(run_dir: Path) -> ServerProxy:
 
 def _exists(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    return True

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cached_property
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar, overload
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
@@ -171,15 +171,30 @@ class Hub(hub.Hub):
 
         self.events.forward(event, publish)
 
+    @overload
+    def attach(
+        self, websocket: WebSocket, *channels: str, positions: bool = ..., since: Position | None = ...
+    ) -> AbstractAsyncContextManager[Connection[str]]: ...
+
+    @overload
+    def attach(
+        self,
+        websocket: WebSocket,
+        *channels: str,
+        accepts: type[A],
+        positions: bool = ...,
+        since: Position | None = ...,
+    ) -> AbstractAsyncContextManager[Connection[A]]: ...
+
     @asynccontextmanager
     async def attach(
         self,
         websocket: WebSocket,
         *channels: str,
-        accepts: type[A] | None = None,
+        accepts: type[Any] | None = None,
         positions: bool = False,
         since: Position | None = None,
-    ) -> AsyncIterator[Connection[A]]:
+    ) -> AsyncIterator[Connection[Any]]:
         """Accept `websocket` if need be and send it what is published on `channels`, for the length of the block.
 
         `accepts`: type of the messages the client may send, yielded by `async for message in connection`; None
@@ -188,7 +203,7 @@ class Hub(hub.Hub):
         """
         if websocket.application_state is WebSocketState.CONNECTING:
             await websocket.accept()
-        connection = Connection[A](
+        connection = Connection[Any](
             self, websocket, self._limits, self.connections.discard, accepts=accepts, positions=positions
         )
         self.connections.add(connection)

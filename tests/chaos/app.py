@@ -25,7 +25,7 @@ class Publish(BaseModel):
 @app.websocket("/ws")
 async def subscribe(websocket: WebSocket) -> None:
     channel = websocket.query_params["channel"]
-    attached = hub.attach(websocket, channel, accepts=str, positions=True, since=position_asked(websocket))
+    attached = hub.attach(websocket, channel, positions=True, since=position_asked(websocket))
     async with attached as connection:
         await connection.serve()
 
