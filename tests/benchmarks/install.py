@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .build import BUILD, HERE
@@ -82,15 +83,16 @@ class Debian:
             _run(program("dpkg-deb"), "--extract", str(archive), str(self._root))
 
 
-def version_of(*command: str) -> str:
+def version_of(*command: str, environment: Mapping[str, str] | None = None) -> str:
     """The first line a program says about its version. Raises `Unavailable`."""
-    return _run(*command).strip().splitlines()[0]
+    return _run(*command, environment=environment).strip().splitlines()[0]
 
 
-def _run(*command: str) -> str:
+def _run(*command: str, environment: Mapping[str, str] | None = None) -> str:
     try:
         done = subprocess.run(
             command,
+            env={**os.environ, **(environment or {})},
             check=True,
             text=True,
             stdin=subprocess.DEVNULL,

@@ -20,10 +20,13 @@ class Spread(NamedTuple):
     runs: int
 
     def __format__(self, spec: str) -> str:
-        spec = spec or ".3g"
-        if self.runs == 1:
-            return format(self.median, spec)
-        return f"{self.median:{spec}} ({self.low:{spec}}–{self.high:{spec}})"
+        middle, low, high = (_written(value, spec) for value in (self.median, self.low, self.high))
+        return middle if low == high else f"{middle} ({low}–{high})"
+
+
+def _written(value: float, spec: str) -> str:
+    """With three digits that matter, if nothing else is asked for."""
+    return format(value, spec or (".3g" if abs(value) < 999.5 else ",.0f"))
 
 
 def cpu(measurement: Measurement) -> float | None:

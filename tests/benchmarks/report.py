@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from math import floor
 
 from .load import Measurement
 from .ratios import Figure, Spread, cpu, of, p99, ratio
@@ -62,8 +63,8 @@ def _scenario(results: Results, title: str, found: Sequence[Measurement]) -> str
             _number(known[name]),
             _number(ratio(found, name, "floor")),
             _number(ratio(found, name, "ours")),
-            _percent(of(found, name, lambda each: each.delivered)),
-            _percent(of(found, name, lambda each: min(each.in_time, 1.0))),
+            _percent(of(found, name, lambda each: _rounded_down(each.delivered))),
+            _percent(of(found, name, lambda each: _rounded_down(each.in_time))),
             _number(of(found, name, lambda each: each.p50_ms)),
             _number(of(found, name, p99)),
             _number(of(found, name, lambda each: each.kb_per_connection)),
@@ -153,6 +154,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _number(spread: Spread | None) -> str:
     return NONE if spread is None else format(spread)
+
+
+def _rounded_down(share: float) -> float:
+    """So that 100 % means all. The edges of the window blur, which makes some shares larger than that."""
+    return min(floor(share * 1000) / 1000, 1.0)
 
 
 def _percent(spread: Spread | None) -> str:

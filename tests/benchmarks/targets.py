@@ -33,7 +33,7 @@ def targets(measurements: Sequence[Measurement], idle: Idle | None, stages: Stag
         if found is None:
             return Target(what, f"≤ {limit:g}{unit}", "not measured", None, "")
         over = "" if found.median <= limit else f"{found.median / limit - 1:.0%}"
-        return Target(what, f"≤ {limit:g}{unit}", f"{found:.3g}{unit}", not over, over)
+        return Target(what, f"≤ {limit:g}{unit}", f"{found}{unit}", not over, over)
 
     found = []
     for scenario in ("500x200", "2000x200"):
@@ -72,9 +72,12 @@ def _nothing_late(measurements: Sequence[Measurement]) -> Target:
     whole, all_of_it = of(measurements, "ours", in_time), of(measurements, "ours", delivered)
     if whole is None or all_of_it is None:
         return Target(what, "≥ 99.9 %, 0", "not measured", None, "")
+    floor = of(measurements, "floor", in_time)
+    beside = f" (C floor: {min(floor.median, 1):.2%})" if floor is not None else ""
     well = whole.median >= WHOLE and all_of_it.low >= 1
     missed = "" if well else f"{1 - min(whole.median, 1):.2%} late, {1 - all_of_it.median:.2%} lost"
-    return Target(what, "≥ 99.9 %, 0", f"{min(whole.median, 1):.2%}, {1 - all_of_it.median:.2%}", well, missed)
+    measured = f"{min(whole.median, 1):.2%}{beside}, {1 - all_of_it.median:.2%}"
+    return Target(what, "≥ 99.9 %, 0", measured, well, missed)
 
 
 def _at_least(what: str, value: float | None, limit: float) -> Target:

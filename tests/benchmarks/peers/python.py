@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.cluster.harness import free_ports
 
-from ..install import PEERS, Debian, virtual_environment
+from ..install import PEERS, Debian, version_of, virtual_environment
 from ..process import Program, program, run_directory
 from ..scenario import Scenario
 from ..server import PAYLOAD, Endpoint, Server
@@ -38,12 +38,10 @@ class Python(Server):
 
     def prepare(self) -> str:
         virtual_environment(self.environment)
-        if self.redis:
-            Debian().file(*REDIS)
         pinned = (PEERS / "requirements" / f"{self.environment}.txt").read_text().splitlines()
-        names = (self.package, "uvicorn", "redis") if self.redis else (self.package, "uvicorn")
+        names = (self.package, "uvicorn")
         found = [line.replace("==", " ") for line in pinned if line.partition("==")[0].partition("[")[0] in names]
-        return ", ".join(found)
+        return ", ".join([*found, *([_redis_version()] if self.redis else [])])
 
     @contextmanager
     def running(self, scenario: Scenario) -> Iterator[Endpoint]:
@@ -116,3 +114,9 @@ def redis_server(port: int, log: Path) -> AbstractContextManager[Program]:
     debian = Debian()
     argv = [str(debian.file(*REDIS)), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     return program(argv, log=log, port=port, environment=debian.environment)
+
+
+def _redis_version() -> str:
+    debian = Debian()
+    said = version_of(str(debian.file(*REDIS)), "--version", environment=debian.environment)
+    return f"Redis {said.partition('v=')[2].partition(' ')[0]}"
