@@ -6,6 +6,7 @@ import psutil
 import pytest
 
 from .harness import RunningCluster
+from .waiting import wait_for
 
 
 def test_a_program_that_gets_the_root_is_told_the_name(demo: RunningCluster) -> None:
@@ -42,7 +43,13 @@ def test_each_worker_is_alive_and_ready(demo: RunningCluster, path: str) -> None
 
 def test_each_worker_lists_all_workers(demo: RunningCluster) -> None:
     pids = demo.worker_pids()
+
+    def known_to(pid: int) -> bool:
+        workers = demo.get("/api/cluster", pid).json()["workers"]
+        return [worker["pid"] for worker in workers if worker["port"]] == pids
+
     for pid in pids:
+        wait_for(lambda: known_to(pid), 10, "every worker has reported")  # noqa: B023
         report = demo.get("/api/cluster", pid).json()
         assert report["answered_by"] == pid
         assert [worker["pid"] for worker in report["workers"]] == pids
