@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
-
 from fastapi import FastAPI, WebSocket
 
-from cluster import Connection, Hub
+from cluster import Hub
 
 hub = Hub.from_env()
 app = FastAPI(lifespan=hub.lifespan)
@@ -16,16 +14,14 @@ app.include_router(hub.router)
 @app.websocket("/ws")
 async def ws(websocket: WebSocket, channel: str) -> None:
     """A client of `channel`; what it sends is published there."""
-    attached: AbstractAsyncContextManager[Connection[str]] = hub.attach(websocket, channel)
-    async with attached as connection:
+    async with hub.attach(websocket, channel) as connection:
         await connection.serve(lambda _, text: publish(channel, text))
 
 
 @app.websocket("/pub")
 async def pub(websocket: WebSocket, channel: str) -> None:
     """Publishes on `channel` what the client sends, and sends it nothing."""
-    attached: AbstractAsyncContextManager[Connection[str]] = hub.attach(websocket)
-    async with attached as connection:
+    async with hub.attach(websocket) as connection:
         await connection.serve(lambda _, text: publish(channel, text))
 
 
