@@ -17,7 +17,7 @@ from cluster.journal import Journal, JournalError, Sync, boot_id
 from cluster.sequencer import Limits
 from cluster.stream import Cursor, Position, Publication, Retention, Verdict
 
-from ..journal.support import (
+from .support import (
     NAME,
     NOW,
     ROOMY,
