@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from ..errors import BusError
 from ..stream import History, Position, Publication, Retention
 
 
@@ -73,6 +74,10 @@ class Bus(ABC):
 
         Fewer than there are means: ask again from the last one's position. Raises `BusUnavailable`.
         """
+
+    async def clear(self, channel: str) -> None:
+        """Let go of what is kept of `channel`; its positions go on. Raises `BusError` where the engine cannot."""
+        raise BusError("this bus cannot remove a channel's history")
 
     @abstractmethod
     async def receive(self) -> Publication:
