@@ -25,7 +25,7 @@ LAYERS: dict[int, set[str]] = {
         "wire",
     },
     # The bus: the contract, its engines, the forwarder.
-    1: {"bus", "bus.base", "bus.endpoints", "bus.inbox", "bus.memory", "bus.zmq", "forwarder", "journal"},
+    1: {"bus", "bus.base", "bus.endpoints", "bus.inbox", "bus.memory", "bus.urls", "bus.zmq", "forwarder", "journal"},
     # The hub: channels and who receives them.
     2: {"channel", "hub", "audience", "live"},
     # The transports: what a client is connected to.
