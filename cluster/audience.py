@@ -15,7 +15,10 @@ from .stream import Position, Publication
 logger = logging.getLogger(__name__)
 
 Format = Callable[[Publication], Any]
-"""Turns a publication into the frame that the members of one audience are handed."""
+"""Turns a publication into what the members of one audience are handed; a `ValueError` means it cannot be."""
+
+Join = Callable[[list[Any]], Any]
+"""Makes one frame of several formatted publications that are due together."""
 
 BUSY = 3.0
 """A flush is put off for so many times as long as the last one took: writing takes a quarter of the time at most."""
@@ -34,19 +37,22 @@ class Subscriber:
     __slots__ = ()
 
     format: Format = staticmethod(unchanged)
-    concatenates = False
-    """Frames are bytes, and several of them one after another are as good as one."""
+    join: Join | None = None
+    """Makes frames of formatted publications; without one a formatted publication is a frame of its own."""
 
     def subscribed(self, channel: str, position: Position, recovered: bool | None) -> None:
         """What follows starts after `position`. `recovered` answers whether what was asked for is all there;
         None when nothing was asked for."""
 
     def deliver(self, frame: Any) -> None:
-        """One publication in this subscriber's format, or several if it concatenates."""
+        """One publication in this subscriber's format, or one or several that were joined."""
         raise NotImplementedError
 
     def reset(self, channel: str, position: Position) -> None:
         """Something before `position` is lost to this subscriber; what follows starts after it."""
+
+    def unsuitable(self, channel: str) -> None:
+        """A publication of `channel` has no place in this subscriber's format."""
 
     async def room(self) -> None:
         """Wait until more can be delivered without piling up."""
@@ -55,27 +61,34 @@ class Subscriber:
 class Audience:
     """The subscribers of a channel that share a format, and the frames they have yet to be handed."""
 
-    __slots__ = ("_format", "concatenates", "delivered", "due", "members")
+    __slots__ = ("_format", "delivered", "due", "join", "members")
 
-    def __init__(self, format: Format, concatenates: bool) -> None:
+    def __init__(self, format: Format, join: Join | None) -> None:
         self._format = format
-        self.concatenates = concatenates
+        self.join = join
         self.members: dict[Subscriber, None] = {}
         self.due: list[Any] = []
         self.delivered = 0
 
     def add(self, publication: Publication) -> None:
-        self.due.append(self._format(publication))
+        try:
+            self.due.append(self._format(publication))
+        except ValueError:
+            for member in self.members:
+                member.unsuitable(publication.channel)
 
     def take(self) -> list[Any]:
-        """The frames to hand out now: one, or as many as cannot be made one."""
+        """What is due, formatted and not yet joined. From here on it counts as delivered."""
         due, self.due = self.due, []
         self.delivered += len(due) * len(self.members)
-        return [b"".join(due)] if self.concatenates and len(due) > 1 else due
+        return due
 
     def flush(self) -> None:
         """Hand every member what is due."""
-        for frame in self.take():
+        due = self.take()
+        if not due:
+            return
+        for frame in due if self.join is None else (self.join(due),):
             for member in self.members:
                 try:
                     member.deliver(frame)
@@ -123,22 +136,23 @@ class Flusher:
 
 def _flush_together(audiences: list[Audience]) -> None:
     """Write once to each subscriber; those who share the same audiences share what is written."""
-    pieces: list[bytes] = []
+    pieces: list[tuple[Join, list[Any]]] = []
     shares: dict[Subscriber, tuple[int, ...]] = {}
     for audience in audiences:
-        if not audience.concatenates:
+        if audience.join is None:
             audience.flush()
-            continue
-        for frame in audience.take():
+        elif due := audience.take():
             place = (len(pieces),)
-            pieces.append(frame)
+            pieces.append((audience.join, due))
             for member in audience.members:
                 shares[member] = shares.get(member, ()) + place
-    whole: dict[tuple[int, ...], bytes] = {}
+    whole: dict[tuple[int, ...], Any] = {}
     for member, share in shares.items():
         frame = whole.get(share)
         if frame is None:
-            frame = whole[share] = b"".join([pieces[place] for place in share])
+            # All audiences of one subscriber join alike.
+            join = pieces[share[0]][0]
+            frame = whole[share] = join([piece for place in share for piece in pieces[place][1]])
         try:
             member.deliver(frame)
         except Exception:

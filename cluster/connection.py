@@ -50,10 +50,10 @@ class Connection(Subscriber, Generic[A]):
         "_on_leave",
         "_positions",
         "_sink",
-        "concatenates",
         "deliver",
         "format",
         "handed_off",
+        "join",
     )
 
     def __init__(
@@ -74,7 +74,7 @@ class Connection(Subscriber, Generic[A]):
         self._channels: tuple[str, ...] = ()
         self.handed_off = False
         self._sink: Sink = sink_for(websocket, limits.queue_bytes)
-        self.concatenates = self._sink.concatenates
+        self.join = self._sink.join
         # On the way of every publication to every client: no detour.
         self.deliver = self._sink.write  # type: ignore[method-assign]
         self.format = _format(envelope if positions else payload, type(self._sink).frame)

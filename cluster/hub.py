@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from .audience import Flusher, Subscriber
 from .bus import Bus
@@ -33,6 +33,15 @@ PATIENCE = 10.0
 RETRY = 0.2
 LAST_RETRY = 2.0
 """Seconds between attempts at something the bus does not answer; doubling from the first to the second."""
+
+
+class CaughtUp(NamedTuple):
+    """Where a subscription starts. `recovered` answers whether all that was missed is in `publications`, oldest
+    first; None when nothing was asked for."""
+
+    position: Position
+    recovered: bool | None
+    publications: list[Publication]
 
 
 class Hub:
@@ -109,13 +118,17 @@ class Hub:
         self._publishing += 1
         self._idle.clear()
         try:
-            position = await self.bus.publish(channel, data, id=id, retention=retention or self.retention)
+            position = await self.bus.publish(channel, data, id=id, retention=retention or self.retention_of(channel))
         finally:
             self._publishing -= 1
             if not self._publishing:
                 self._idle.set()
         self.published += 1
         return position
+
+    def retention_of(self, channel: str) -> Retention:
+        """What is kept of `channel`."""
+        return self.retention
 
     async def flush(self) -> None:
         """Wait until nothing that was published waits for the bus."""
@@ -138,6 +151,34 @@ class Hub:
         except BaseException:
             self._release(live)
             raise
+
+    async def catch_up(
+        self, channel: str, subscriber: Subscriber, since: Position | None, *, limit: int, newest: bool = False
+    ) -> CaughtUp:
+        """Subscribe, but return what was missed instead of delivering it. An empty epoch stands for the current one.
+
+        More than `limit` missed publications are not recovered. `newest`: only the last publication matters, and
+        returning it is to recover. `position` is where the publications returned end and delivery begins.
+        Between the end of this and the first delivery lies no `await`. Raises `ChannelError`, `BusUnavailable`.
+        """
+        check_name(channel)
+        live = await self._claim(channel)
+        try:
+            if since is not None and newest:
+                found = await self._newest(live, since)
+            elif since is not None:
+                collector = _Collector(limit)
+                with suppress(_TooMany):
+                    await self._catch_up(live, collector, Position(since.epoch or live.position.epoch, since.offset))
+                recovered = collector.recovered
+                found = CaughtUp(live.position, recovered, collector.publications if recovered else [])
+            else:
+                found = CaughtUp(live.position, None, [])
+            live.attach(subscriber)
+        except BaseException:
+            self._release(live)
+            raise
+        return found
 
     def unsubscribe(self, channel: str, subscriber: Subscriber) -> None:
         """Stop delivering `channel` to `subscriber`, which must have been subscribed."""
@@ -201,7 +242,8 @@ class Hub:
                 told = True
             chunk = _chunk(missed)
             for publication in chunk:
-                subscriber.deliver(subscriber.format(publication))
+                formatted = subscriber.format(publication)
+                subscriber.deliver(formatted if subscriber.join is None else subscriber.join([formatted]))
             if last and len(chunk) == len(missed):
                 return
             point = chunk[-1].position
@@ -211,11 +253,26 @@ class Hub:
         else:
             subscriber.subscribed(live.name, live.position, False)
 
+    async def _newest(self, live: LiveChannel, since: Position) -> CaughtUp:
+        """The last publication, unless `since` is its place. Between finding it and the return lies no `await`."""
+        found: Publication | None = None
+        while since != live.position:
+            missed = live.log.after(live.log.start)
+            found = missed[-1] if missed else found
+            if found is not None and found.position == live.position:
+                return CaughtUp(live.position, True, [found])
+            after = None if found is None or found.epoch != live.position.epoch else found.position
+            history = await self.bus.history(live.name, after, PAGE)
+            if not history.publications:
+                break
+            found = history.publications[-1]
+        return CaughtUp(live.position, since == live.position, [])
+
     async def _claim(self, channel: str) -> LiveChannel:
         """The channel, being received. Whoever claims it must release it."""
         live = self._channels.get(channel)
         if live is None:
-            live = self._channels[channel] = LiveChannel(channel, self.retention, self._flusher.add)
+            live = self._channels[channel] = LiveChannel(channel, self.retention_of(channel), self._flusher.add)
         live.claims += 1
         try:
             if live.cursor is None:
@@ -250,6 +307,31 @@ class Hub:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("%s failed", task.get_name(), exc_info=error)
+
+
+class _TooMany(Exception):
+    """More was missed than is wanted."""
+
+
+class _Collector(Subscriber):
+    """Keeps what it is sent, up to `limit` publications."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.recovered = False
+        self.publications: list[Publication] = []
+
+    def subscribed(self, channel: str, position: Position, recovered: bool | None) -> None:
+        self.recovered = bool(recovered)
+
+    def deliver(self, frame: Publication) -> None:
+        if len(self.publications) >= self._limit:
+            self.recovered = False
+            raise _TooMany
+        self.publications.append(frame)
+
+    def reset(self, channel: str, position: Position) -> None:
+        self.recovered = False
 
 
 def check_name(channel: str) -> None:

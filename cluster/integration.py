@@ -144,7 +144,7 @@ class Hub(hub.Hub):
         declared = self._declaration(channel)
         if declared is None:
             return await self.publish_bytes(channel, encode(message), id=id)
-        return await self.publish_bytes(channel, declared.encode(message), id=id, retention=declared.retention)
+        return await self.publish_bytes(channel, declared.encode(message), id=id)
 
     def publish_from_thread(self, channel: str, message: Any, *, id: str | None = None) -> Position:
         """`publish`, for code in a thread, such as a `def` endpoint. Blocks until the bus has accepted it."""
@@ -223,6 +223,10 @@ class Hub(hub.Hub):
             # What was handed off stays until the client goes.
             if not connection.handed_off:
                 await connection.finish()
+
+    def retention_of(self, channel: str) -> Retention:
+        declared = self._declaration(channel)
+        return self.retention if declared is None or declared.retention is None else declared.retention
 
     def _declaration(self, channel: str) -> Channel[Any] | None:
         return next((declared for declared in self._declared if declared.matches(channel)), None)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
 
-from .audience import Audience, Format, Subscriber
+from .audience import Audience, Format, Join, Subscriber
 from .stream import Cursor, History, Log, Position, Publication, Retention, Verdict
 
 LOG_BYTES = 1024 * 1024
@@ -38,7 +38,7 @@ class LiveChannel:
         self._flush_soon = flush_soon
         self._delivered_before = 0
         self._retention = retention
-        self._audiences: dict[tuple[Format, bool], Audience] = {}
+        self._audiences: dict[tuple[Format, Join | None], Audience] = {}
         self._held: list[Publication] = []
         self._waiters: list[asyncio.Future[None]] = []
         self.cursor: Cursor | None = None
@@ -68,7 +68,7 @@ class LiveChannel:
 
     def attach(self, subscriber: Subscriber) -> None:
         """Deliver to `subscriber` what comes after the current position."""
-        key = (subscriber.format, subscriber.concatenates)
+        key = (subscriber.format, subscriber.join)
         audience = self._audiences.get(key)
         if audience is None:
             audience = self._audiences[key] = Audience(*key)
@@ -77,7 +77,7 @@ class LiveChannel:
         audience.members[subscriber] = None
 
     def detach(self, subscriber: Subscriber) -> None:
-        key = (subscriber.format, subscriber.concatenates)
+        key = (subscriber.format, subscriber.join)
         audience = self._audiences.get(key)
         if audience is None:
             return
@@ -136,8 +136,9 @@ class LiveChannel:
     def _deliver(self, publication: Publication, now: float) -> None:
         self.log.append(publication, now)
         for audience in self._audiences.values():
+            idle = not audience.due
             audience.add(publication)
-            if len(audience.due) == 1:
+            if idle and audience.due:
                 self._flush_soon(audience)
         self._move()
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from starlette.types import Message
 from starlette.websockets import WebSocket
 
+from .audience import Join
 from .errors import CloseCode
 from .protocol import CLOSE_TIMEOUT, EXTENSION, TOO_SLOW, FanoutProtocol, deflated_frame, text_frame
 
@@ -23,8 +24,8 @@ class Sink(Protocol):
     `frame` makes what `write` takes; it is the same for all sinks of one class.
     """
 
-    concatenates: bool
-    """Several frames one after another may be written as one."""
+    join: Join | None
+    """Makes one of several frames, where that is as good."""
 
     @staticmethod
     def frame(text: bytes) -> Any: ...
@@ -56,7 +57,7 @@ class TransportSink:
 
     __slots__ = ("_protocol", "close", "receive", "write")
 
-    concatenates = True
+    join: Join | None = b"".join
 
     def __init__(self, protocol: FanoutProtocol, websocket: WebSocket, limit: int) -> None:
         protocol.limit = limit
@@ -97,7 +98,7 @@ class DeflatingSink(TransportSink):
 class AsgiSink:
     """Messages go through `send`, one after another, in a task of their own."""
 
-    concatenates = False
+    join: Join | None = None
 
     def __init__(self, websocket: WebSocket, limit: int) -> None:
         self._limit = limit

@@ -22,8 +22,8 @@ class Client(Subscriber):
 
     format = staticmethod(data_of)
 
-    def __init__(self, *, concatenates: bool = True) -> None:
-        self.concatenates = concatenates
+    def __init__(self, *, joins: bool = True) -> None:
+        self.join = b"".join if joins else None
         self.handed: list[Any] = []
 
     def deliver(self, frame: Any) -> None:
@@ -68,7 +68,7 @@ class Busy(Client):
 
 
 def audience(*members: Subscriber) -> Audience:
-    found = Audience(members[0].format, members[0].concatenates)
+    found = Audience(members[0].format, members[0].join)
     found.members.update(dict.fromkeys(members))
     return found
 
@@ -91,13 +91,37 @@ def test_what_falls_due_before_a_flush_is_handed_out_in_one_piece() -> None:
     assert to.delivered == 2
 
 
-def test_who_does_not_concatenate_is_handed_each_piece() -> None:
-    loop, client = FakeLoop(), Client(concatenates=False)
+def test_who_does_not_join_is_handed_each_piece() -> None:
+    loop, client = FakeLoop(), Client(joins=False)
     flusher, to = Flusher(loop), audience(client)
     add(flusher, to, b"a")
     add(flusher, to, b"b")
     loop.run()
     assert client.handed == [b"a", b"b"]
+
+
+def test_what_cannot_be_formatted_is_told_to_every_member_and_to_nobody_else() -> None:
+    class Picky(Client):
+        def __init__(self) -> None:
+            super().__init__()
+            self.told: list[str] = []
+
+        def unsuitable(self, channel: str) -> None:
+            self.told.append(channel)
+
+    def only_text(found: Publication) -> bytes:
+        return data_of(found).decode().encode()
+
+    members = [Picky(), Picky()]
+    for member in members:
+        member.format = only_text
+    to = audience(*members)
+    to.add(publication(b"\xff"))
+    to.add(publication(b"text"))
+    to.flush()
+    assert [member.told for member in members] == [["channel"]] * 2
+    assert [member.handed for member in members] == [[b"text"]] * 2
+    assert to.delivered == 2
 
 
 def test_a_subscriber_of_several_channels_is_written_to_once() -> None:
