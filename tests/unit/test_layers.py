@@ -13,6 +13,8 @@ PACKAGE = Path(__file__).parents[2] / "cluster"
 LAYERS: dict[int, set[str]] = {
     # Pure: values in, values out.
     0: {
+        "access",
+        "content",
         "envelope",
         "errors",
         "limits",
@@ -20,6 +22,9 @@ LAYERS: dict[int, set[str]] = {
         "render",
         "roster",
         "sequencer",
+        "session",
+        "session.codes",
+        "session.commands",
         "settings",
         "stream",
         "wire",

@@ -1,0 +1,1 @@
+"""The Centrifugo client protocol: messages, encodings and the state machine of one client. Pure."""

@@ -1,0 +1,283 @@
+"""What client and server say to each other: the messages of the Centrifugo client protocol, free of any encoding.
+
+Field names are those of the protocol; a field that has its default is not sent. `Raw` holds a payload as it came:
+JSON for clients that speak JSON, any bytes for those that speak Protobuf. A command carries one request, a reply one
+result, an error or a push: which one is told by the field that is there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Raw, Struct
+
+NOTHING = Raw(b"")
+"""A payload that is not there."""
+
+
+class ConnectRequest(Struct, omit_defaults=True):
+    token: str = ""
+    data: Raw = NOTHING
+    subs: dict[str, SubscribeRequest] = {}
+    name: str = ""
+    version: str = ""
+    headers: dict[str, str] = {}
+    flag: int = 0
+
+
+class SubscribeRequest(Struct, omit_defaults=True):
+    """`flag` 2: answer with error 112 rather than subscribe when not everything can be recovered."""
+
+    channel: str = ""
+    token: str = ""
+    recover: bool = False
+    epoch: str = ""
+    offset: int = 0
+    data: Raw = NOTHING
+    positioned: bool = False
+    recoverable: bool = False
+    join_leave: bool = False
+    delta: str = ""
+    tf: Any = None
+    flag: int = 0
+    type: int = 0
+
+
+class UnsubscribeRequest(Struct, omit_defaults=True):
+    channel: str = ""
+
+
+class PublishRequest(Struct, omit_defaults=True):
+    channel: str = ""
+    data: Raw = NOTHING
+
+
+class PresenceRequest(Struct, omit_defaults=True):
+    channel: str = ""
+
+
+class PresenceStatsRequest(Struct, omit_defaults=True):
+    channel: str = ""
+
+
+class StreamPosition(Struct, omit_defaults=True):
+    offset: int = 0
+    epoch: str = ""
+
+
+class HistoryRequest(Struct, omit_defaults=True):
+    """`limit` 0: only the position; -1: everything."""
+
+    channel: str = ""
+    limit: int = 0
+    since: StreamPosition | None = None
+    reverse: bool = False
+
+
+class PingRequest(Struct, omit_defaults=True):
+    pass
+
+
+class SendRequest(Struct, omit_defaults=True):
+    data: Raw = NOTHING
+
+
+class RpcRequest(Struct, omit_defaults=True):
+    method: str = ""
+    data: Raw = NOTHING
+
+
+class RefreshRequest(Struct, omit_defaults=True):
+    token: str = ""
+
+
+class SubRefreshRequest(Struct, omit_defaults=True):
+    channel: str = ""
+    token: str = ""
+    type: int = 0
+
+
+class Command(Struct, omit_defaults=True):
+    """`id` 0 without a `send` is the answer to a ping."""
+
+    id: int = 0
+    connect: ConnectRequest | None = None
+    subscribe: SubscribeRequest | None = None
+    unsubscribe: UnsubscribeRequest | None = None
+    publish: PublishRequest | None = None
+    presence: PresenceRequest | None = None
+    presence_stats: PresenceStatsRequest | None = None
+    history: HistoryRequest | None = None
+    ping: PingRequest | None = None
+    send: SendRequest | None = None
+    rpc: RpcRequest | None = None
+    refresh: RefreshRequest | None = None
+    sub_refresh: SubRefreshRequest | None = None
+
+
+Request = (
+    ConnectRequest
+    | SubscribeRequest
+    | UnsubscribeRequest
+    | PublishRequest
+    | PresenceRequest
+    | PresenceStatsRequest
+    | HistoryRequest
+    | SendRequest
+    | RpcRequest
+    | RefreshRequest
+    | SubRefreshRequest
+)
+"""What a session asks its owner to do for a client, one at a time."""
+
+
+class ClientInfo(Struct, omit_defaults=True, frozen=True):
+    """Who a client is: told in presence, joins, leaves and what it publishes."""
+
+    user: str = ""
+    client: str = ""
+    conn_info: Raw = NOTHING
+    chan_info: Raw = NOTHING
+
+
+class Publication(Struct, omit_defaults=True):
+    data: Raw = NOTHING
+    info: ClientInfo | None = None
+    offset: int = 0
+    tags: dict[str, str] = {}
+
+
+class ConnectResult(Struct, omit_defaults=True):
+    """`ttl` and `ping` are in seconds. `session` and `node` are for transports that need `/emulation`."""
+
+    client: str = ""
+    version: str = ""
+    expires: bool = False
+    ttl: int = 0
+    data: Raw = NOTHING
+    subs: dict[str, SubscribeResult] = {}
+    ping: int = 0
+    pong: bool = False
+    session: str = ""
+    node: str = ""
+
+
+class SubscribeResult(Struct, omit_defaults=True):
+    expires: bool = False
+    ttl: int = 0
+    recoverable: bool = False
+    positioned: bool = False
+    epoch: str = ""
+    offset: int = 0
+    recovered: bool = False
+    was_recovering: bool = False
+    publications: list[Publication] = []
+    data: Raw = NOTHING
+
+
+class UnsubscribeResult(Struct, omit_defaults=True):
+    pass
+
+
+class PublishResult(Struct, omit_defaults=True):
+    pass
+
+
+class PresenceResult(Struct, omit_defaults=True):
+    presence: dict[str, ClientInfo] = {}
+
+
+class PresenceStatsResult(Struct, omit_defaults=True):
+    num_clients: int = 0
+    num_users: int = 0
+
+
+class HistoryResult(Struct, omit_defaults=True):
+    publications: list[Publication] = []
+    epoch: str = ""
+    offset: int = 0
+
+
+class RpcResult(Struct, omit_defaults=True):
+    data: Raw = NOTHING
+
+
+class RefreshResult(Struct, omit_defaults=True):
+    client: str = ""
+    version: str = ""
+    expires: bool = False
+    ttl: int = 0
+
+
+class SubRefreshResult(Struct, omit_defaults=True):
+    expires: bool = False
+    ttl: int = 0
+
+
+class Error(Struct, omit_defaults=True, frozen=True):
+    """Why a command failed. `temporary`: the same command may succeed later."""
+
+    code: int = 0
+    message: str = ""
+    temporary: bool = False
+
+
+class Join(Struct, omit_defaults=True):
+    info: ClientInfo
+
+
+class Leave(Struct, omit_defaults=True):
+    info: ClientInfo
+
+
+class Unsubscribe(Struct):
+    code: int
+    reason: str
+
+
+class Subscribe(Struct, omit_defaults=True):
+    recoverable: bool = False
+    epoch: str = ""
+    offset: int = 0
+    positioned: bool = False
+    data: Raw = NOTHING
+
+
+class Message(Struct, omit_defaults=True):
+    data: Raw = NOTHING
+
+
+class Disconnect(Struct, frozen=True):
+    """Sent where the transport has no close frame; elsewhere its fields are the close frame's."""
+
+    code: int
+    reason: str
+
+
+class Push(Struct, omit_defaults=True):
+    channel: str = ""
+    pub: Publication | None = None
+    join: Join | None = None
+    leave: Leave | None = None
+    unsubscribe: Unsubscribe | None = None
+    subscribe: Subscribe | None = None
+    message: Message | None = None
+    disconnect: Disconnect | None = None
+
+
+class Reply(Struct, omit_defaults=True):
+    """The empty reply is a ping."""
+
+    id: int = 0
+    error: Error | None = None
+    push: Push | None = None
+    connect: ConnectResult | None = None
+    subscribe: SubscribeResult | None = None
+    unsubscribe: UnsubscribeResult | None = None
+    publish: PublishResult | None = None
+    presence: PresenceResult | None = None
+    presence_stats: PresenceStatsResult | None = None
+    history: HistoryResult | None = None
+    rpc: RpcResult | None = None
+    refresh: RefreshResult | None = None
+    sub_refresh: SubRefreshResult | None = None
