@@ -20,14 +20,16 @@ import zmq
 from .bus.endpoints import Endpoints
 from .errors import ConfigurationError
 from .journal import Journal, JournalError, Sync, boot_id
-from .sequencer import Item, Limits, Sequencer
+from .sequencer import Entry, Item, Limits, Sequencer
 from .stream import History, Publication, beacon
 from .wire import (
     Acknowledged,
     Batch,
     HistoryReply,
+    HistoryRequest,
     Refused,
     Reply,
+    Request,
     WireError,
     channel_of,
     decode_batch,
@@ -141,20 +143,26 @@ class Forwarder:
         if self._sequencer is None:
             return [0] * len(items)
         offsets, entries = self._sequencer.number(items)
-        if entries and self._journal is not None:
-            try:
-                self._journal.append(entries, now)
-            except JournalError as error:
-                self._refuse(str(error))
-                new = {(entry.channel, entry.offset) for entry in entries}
-                return [0 if (item.channel, at) in new else at for item, at in zip(items, offsets, strict=True)]
-            self._refusal = ""
+        if entries and not self._journaled(entries, now):
+            new = {(entry.channel, entry.offset) for entry in entries}
+            return [0 if (item.channel, at) in new else at for item, at in zip(items, offsets, strict=True)]
         by_channel: dict[str, list[Publication]] = {}
         for publication in self._sequencer.keep(entries, now):
             by_channel.setdefault(publication.channel, []).append(publication)
         for publications in by_channel.values():
             self._fanout.send(encode_fanout(publications))
         return offsets
+
+    def _journaled(self, entries: list[Entry], now: float) -> bool:
+        """Whether `entries` will survive this process, if anything is meant to."""
+        if self._journal is not None:
+            try:
+                self._journal.append(entries, now)
+            except JournalError as error:
+                self._refuse(str(error))
+                return False
+            self._refusal = ""
+        return True
 
     def _answer(self, number: int, offsets: list[int]) -> Reply:
         if self._sequencer is None:
@@ -187,8 +195,18 @@ class Forwarder:
                 logger.warning("dropped a request: %s", error)
                 continue
             if self._sequencer is not None:
-                history = self._sequencer.history(request.channel, request.since, request.limit, self._clock())
-                self._requests.send_multipart((asker, encode(_page(request.number, history))))
+                self._requests.send_multipart((asker, encode(self._reply(request, self._sequencer))))
+
+    def _reply(self, request: Request, sequencer: Sequencer) -> Reply:
+        now = self._clock()
+        if isinstance(request, HistoryRequest):
+            return _page(request.number, sequencer.history(request.channel, request.since, request.limit, now))
+        entry = sequencer.clearing(request.channel, request.through)
+        if entry is not None:
+            if not self._journaled([entry], now):
+                return Refused(request.number, self._refusal)
+            sequencer.clear(entry)
+        return Acknowledged(request.number, sequencer.epoch, [])
 
     def _tick(self, now: float, elapsed: float) -> None:
         if self._sequencer is None:

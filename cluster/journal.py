@@ -13,7 +13,6 @@ import secrets
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -101,10 +100,12 @@ class Journal:
         # Strictly later than what came before, also when the clock is set back: times tell the order.
         at = max(at, self._last_at + TICK)
         state = msgspec.structs.replace(self._state, floor=self.sequencer.floor)
+        blob = _encode(entries)
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            size, number = self._insert(entries, at)
-            size -= self._rewrite(2 * size + REWRITE, number)
+            # First: all that is in the journal now the sequencer knows, and whether it is needed.
+            won = self._rewrite(2 * len(blob) + REWRITE)
+            self._insert(blob, at)
             if state != self._state:
                 self._write(state)
             self._db.execute("COMMIT")
@@ -114,7 +115,7 @@ class Journal:
             raise JournalError(f"the journal {self._path} cannot be written: {error}") from None
         self._state = state
         self._last_at = at
-        self._bytes += size
+        self._bytes += len(blob) - won
         self._note_last()
 
     def close(self) -> None:
@@ -195,28 +196,25 @@ class Journal:
             raise Damaged("its end is missing")
         return Sequencer.restore(state.epoch, limits, state.floor, entries, now)
 
-    def _insert(self, entries: Iterable[Entry], at: float) -> tuple[int, int | None]:
-        """Append a batch; its size and its number."""
-        blob = _encode(entries)
-        cursor = self._db.execute(
+    def _insert(self, blob: bytes, at: float) -> None:
+        """Append a batch of encoded entries."""
+        self._db.execute(
             "INSERT INTO batches (at, checksum, entries) VALUES (?, ?, ?)", (at, _checksum(at, blob), blob)
         )
-        return len(blob), cursor.lastrowid
 
-    def _rewrite(self, most: int, newest: int | None) -> int:
-        """Take out the oldest batches while there is much that nobody needs, up to `most` bytes; the bytes won.
-
-        `newest` is the batch just appended, which the sequencer does not have yet.
-        """
+    def _rewrite(self, most: int) -> int:
+        """Take out the oldest batches while there is much that nobody needs, up to `most` bytes; the bytes won."""
         won = looked_at = 0
         while looked_at < most and self._bytes - won > 2 * self.sequencer.footprint + SLACK:
             number, at, blob = self._db.execute(
                 "SELECT number, at, entries FROM batches ORDER BY number LIMIT 1"
             ).fetchone()
-            if number == newest:
-                break
             needed = [kept for entry in _decode(blob) if (kept := self.sequencer.needed(entry)) is not None]
-            won += len(blob) - (self._insert(needed, at)[0] if needed else 0)
+            won += len(blob)
+            if needed:
+                rewritten = _encode(needed)
+                self._insert(rewritten, at)
+                won -= len(rewritten)
             looked_at += len(blob) + BATCH_BYTES
             self._db.execute("DELETE FROM batches WHERE number = ?", (number,))
         return won

@@ -47,7 +47,9 @@ class Item(msgspec.Struct, array_like=True, gc=False):
 
 
 class Entry(msgspec.Struct, array_like=True, gc=False):
-    """An accepted publication as a journal keeps it. `data` is None where only its place and id matter still."""
+    """An accepted publication as a journal keeps it. `data` is None where only its place and id matter still: the
+    channel begins after it. Without an id it is no publication, but says that the channel was cleared up to there.
+    """
 
     channel: str
     offset: int
@@ -123,6 +125,20 @@ class Sequencer:
         publications = self.keep(entries, now)
         return Accepted(Position(self.epoch, offset), publications[0] if publications else None)
 
+    def clearing(self, channel: str, through: Position) -> Entry | None:
+        """What a journal keeps so that `channel` begins after `through`; None when nothing is kept up to there."""
+        log = self._logs.get(channel)
+        if log is None or through.epoch != self.epoch or not log.start < through.offset <= log.top:
+            return None
+        return Entry(channel, through.offset, "", None, log.retention)
+
+    def clear(self, entry: Entry) -> None:
+        """Let go of what `clearing` has just found. Offsets go on, and ids stay known."""
+        log = self._logs[entry.channel]
+        before = log.bytes
+        log.clear(entry.offset)
+        self.bytes += log.bytes - before
+
     @classmethod
     def restore(
         cls, epoch: str, limits: Limits, floor: int, entries: Iterable[tuple[float, Entry]], now: float
@@ -134,7 +150,8 @@ class Sequencer:
         for at, entry in sorted(entries, key=lambda found: found[0]):
             channels.setdefault(entry.channel, []).append((at, entry))
             # The order of the channels is that of their newest publications, as it was.
-            channels[entry.channel] = channels.pop(entry.channel)
+            if entry.id:
+                channels[entry.channel] = channels.pop(entry.channel)
         for channel in channels:
             log = sequencer._logs[channel] = Log(floor, Retention(0, 0))
             for at, entry in sorted(channels[channel], key=lambda found: found[1].offset):

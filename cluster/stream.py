@@ -101,9 +101,9 @@ class Log:
         while entries and (len(entries) > size or entries[0][0] < oldest or self.bytes > self._max_bytes):
             self._drop_first()
 
-    def clear(self) -> None:
-        """Let go of everything; the top stays what it was."""
-        while self._entries:
+    def clear(self, through: float = inf) -> None:
+        """Let go of everything up to offset `through`; the top stays what it was."""
+        while self._entries and self._entries[0][1].offset <= through:
             self._drop_first()
 
     def restart(self, start: int) -> None:

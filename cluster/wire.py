@@ -1,7 +1,7 @@
 """What worker and forwarder say to each other over ZeroMQ: MessagePack arrays, one message part each.
 
-A worker's PUB socket carries `Batch`; its DEALER socket carries `HistoryRequest` and receives `Acknowledged`,
-`Refused` and `HistoryReply`. The forwarder's XPUB socket carries a topic followed by a `Fanout`.
+A worker's PUB socket carries `Batch`; its DEALER socket carries `HistoryRequest` and `ClearRequest` and receives
+`Acknowledged`, `Refused` and `HistoryReply`. The forwarder's XPUB socket carries a topic followed by a `Fanout`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,14 @@ class HistoryRequest(msgspec.Struct, array_like=True, tag="history"):
     limit: int
 
 
+class ClearRequest(msgspec.Struct, array_like=True, tag="clear"):
+    """Asks to let go of `channel` up to `through`. Answered as a batch without items is."""
+
+    number: int
+    channel: str
+    through: Position
+
+
 class HistoryReply(msgspec.Struct, array_like=True, tag="past"):
     """Answers a `HistoryRequest`. Items follow one another, the first one after offset `prev`."""
 
@@ -74,11 +82,12 @@ class Fanout(msgspec.Struct, array_like=True, gc=False):
     items: list[tuple[int, str, bytes]]
 
 
+Request = HistoryRequest | ClearRequest
 Reply = Acknowledged | Refused | HistoryReply
 
 encode = msgspec.msgpack.Encoder().encode
 _decode_batch = msgspec.msgpack.Decoder(Batch)
-_decode_request = msgspec.msgpack.Decoder(HistoryRequest)
+_decode_request: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _decode_reply: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 _decode_fanout = msgspec.msgpack.Decoder(Fanout)
 
@@ -101,7 +110,7 @@ def decode_batch(message: bytes) -> Batch:
     return _decode(_decode_batch, message)
 
 
-def decode_request(message: bytes) -> HistoryRequest:
+def decode_request(message: bytes) -> Request:
     return _decode(_decode_request, message)
 
 

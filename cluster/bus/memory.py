@@ -74,6 +74,13 @@ class MemoryBus(Bus):
         self._check_open()
         return self._broker.sequencer.history(channel, since, limit, time.monotonic())
 
+    async def clear(self, channel: str) -> None:
+        self._check_open()
+        sequencer = self._broker.sequencer
+        entry = sequencer.clearing(channel, sequencer.top(channel))
+        if entry is not None:
+            sequencer.clear(entry)
+
     async def receive(self) -> Publication:
         return await self._inbox.take()
 

@@ -24,9 +24,12 @@ from ..errors import BusError, BusUnavailable, PublishError, PublishRefused
 from ..stream import History, Position, Publication, Retention
 from ..wire import (
     Acknowledged,
+    ClearRequest,
     HistoryReply,
     HistoryRequest,
     Refused,
+    Reply,
+    Request,
     WireError,
     decode_fanout,
     decode_reply,
@@ -94,7 +97,7 @@ class BatchSent(Sent):
 
 @dataclass(slots=True)
 class RequestSent(Sent):
-    answer: asyncio.Future[HistoryReply] = field(default_factory=asyncio.Future)
+    answer: asyncio.Future[Reply] = field(default_factory=asyncio.Future)
 
 
 class ZmqBus(Bus):
@@ -196,21 +199,35 @@ class ZmqBus(Bus):
     async def history(self, channel: str, since: Position | None, limit: int) -> History:
         self._check_open()
         self._number += 1
-        number = self._number
-        message = encode(HistoryRequest(number, channel, since, limit))
-        request = RequestSent(message, self._loop.time() + LAST_RESEND, LAST_RESEND, self._loop.create_future())
-        self._requests[number] = request
-        self._send(self._dealer, message)
-        try:
-            async with asyncio.timeout(self._timeout):
-                return history_of(await request.answer, channel)
-        except TimeoutError:
-            raise BusUnavailable(self._silence(f"asking for the history of {channel!r}")) from None
-        finally:
-            del self._requests[number]
+        request = HistoryRequest(self._number, channel, since, limit)
+        reply = await self._answer(request, f"asking for the history of {channel!r}")
+        assert isinstance(reply, HistoryReply), f"the forwarder answered {reply!r}"
+        return history_of(reply, channel)
+
+    async def clear(self, channel: str) -> None:
+        # Up to a position: asked again, because no answer came, it must not take what was published since.
+        top = (await self.history(channel, None, 0)).top
+        self._number += 1
+        reply = await self._answer(ClearRequest(self._number, channel, top), f"clearing {channel!r}")
+        if isinstance(reply, Refused):
+            raise BusError(f"the forwarder did not clear {channel!r}: {reply.reason}")
 
     async def receive(self) -> Publication:
         return await self._inbox.take()
+
+    async def _answer(self, request: Request, doing: str) -> Reply:
+        """What the forwarder answers; it is asked again until then. Raises `BusUnavailable`."""
+        message = encode(request)
+        sent = RequestSent(message, self._loop.time() + LAST_RESEND, LAST_RESEND, self._loop.create_future())
+        self._requests[request.number] = sent
+        self._send(self._dealer, message)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await sent.answer
+        except TimeoutError:
+            raise BusUnavailable(self._silence(doing)) from None
+        finally:
+            del self._requests[request.number]
 
     def _check_open(self) -> None:
         if not self._open:
@@ -271,11 +288,11 @@ class ZmqBus(Bus):
             # A forwarder that cannot keep anything is there, but of no use.
             if not isinstance(reply, Refused) or reply.offsets:
                 self._answered_at = self._loop.time()
-            if isinstance(reply, HistoryReply):
-                request = self._requests.get(reply.number)
-                if request is not None and not request.answer.done():
+            request = self._requests.get(reply.number)
+            if request is not None:
+                if not request.answer.done():
                     request.answer.set_result(reply)
-            elif self._batch is not None and reply.number == self._batch.number:
+            elif self._batch is not None and reply.number == self._batch.number and not isinstance(reply, HistoryReply):
                 self._finish(self._batch, reply)
         self._loop.call_soon(self._read_replies)
 

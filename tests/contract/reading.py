@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+import pytest
+
 from cluster.bus import Bus
+from cluster.errors import BusError, BusUnavailable
 from cluster.stream import History, Position, Publication, Retention
 
 KEEP = Retention(size=100_000, seconds=300.0)
@@ -22,6 +25,16 @@ async def publish(bus: Bus, channel: str, data: bytes = b"data", *, id: str | No
 async def publish_all(bus: Bus, channel: str, messages: list[bytes]) -> list[Position]:
     """Publish without waiting for one before the next."""
     return list(await asyncio.gather(*(publish(bus, channel, data) for data in messages)))
+
+
+async def clear(bus: Bus, channel: str) -> None:
+    """Clear `channel`; the law does not concern an engine that cannot."""
+    try:
+        await bus.clear(channel)
+    except BusUnavailable:
+        raise
+    except BusError as error:
+        pytest.skip(str(error))
 
 
 def numbered(count: int, prefix: str = "") -> list[bytes]:

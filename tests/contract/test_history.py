@@ -10,7 +10,7 @@ from cluster.bus import Bus
 from cluster.stream import Position, Retention
 
 from .engines import Engine
-from .reading import PATIENCE, data_of, is_linked, numbered, publish, publish_all, received, whole_history
+from .reading import PATIENCE, clear, data_of, is_linked, numbered, publish, publish_all, received, whole_history
 
 
 async def fill(bus: Bus, channel: str, count: int, retention: Retention) -> list[Position]:
@@ -122,6 +122,56 @@ async def test_large_payloads_arrive_and_are_kept(engine: Engine, channel: str) 
     assert data_of(found) == payloads
     assert kept.complete
     assert kept.publications == found
+
+
+async def test_a_cleared_channel_has_no_history_and_its_positions_go_on(engine: Engine, channel: str) -> None:
+    async with engine.connect() as bus, engine.connect() as another:
+        before = await publish_all(bus, channel, numbered(5))
+        await clear(bus, channel)
+        for reader in (bus, another):
+            found = await reader.history(channel, None, 100)
+            assert (found.publications, found.top, found.complete) == ([], before[-1], True)
+            assert not (await reader.history(channel, before[0], 100)).complete
+            assert (await reader.history(channel, before[-1], 100)).complete
+        after = await publish(another, channel, b"after")
+        found = await bus.history(channel, before[-1], 100)
+        assert (data_of(found.publications), found.top, found.complete) == ([b"after"], after, True)
+        assert is_linked(found.publications, before[-1])
+
+
+async def test_clearing_disturbs_no_subscriber_and_no_other_channel(engine: Engine, channel: str) -> None:
+    other = f"{channel}-other"
+    async with engine.connect() as bus, engine.connect() as subscriber:
+        start = await subscriber.subscribe(channel)
+        await publish_all(bus, channel, numbered(5))
+        await publish_all(bus, other, numbered(5))
+        await clear(bus, channel)
+        await publish(bus, channel, b"after")
+        found = await received(subscriber, 6)
+        assert data_of(found) == [*numbered(5), b"after"]
+        assert is_linked(found, start)
+        assert data_of((await bus.history(other, None, 100)).publications) == numbered(5)
+
+
+async def test_an_id_stays_known_when_its_channel_is_cleared(engine: Engine, channel: str) -> None:
+    async with engine.connect() as bus:
+        before = await publish(bus, channel, id="same")
+        await clear(bus, channel)
+        again = await publish(bus, channel, id="same")
+        if bus.capabilities.deduplicating:
+            assert again == before
+            assert (await bus.history(channel, None, 100)).publications == []
+
+
+async def test_clearing_nothing_changes_nothing(engine: Engine, channel: str) -> None:
+    async with engine.connect() as bus:
+        before = await bus.history(channel, None, 100)
+        await clear(bus, channel)
+        assert await bus.history(channel, None, 100) == before
+        await publish(bus, channel)
+        await clear(bus, channel)
+        await clear(bus, channel)
+        assert (await bus.history(channel, None, 100)).publications == []
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", bytes(range(256))], ids=["empty", "nul", "every byte"])

@@ -11,7 +11,7 @@ from cluster.bus import Bus
 from cluster.stream import Cursor, Position, Publication, Verdict
 
 from .engines import Engine
-from .reading import PATIENCE, data_of, is_linked, numbered, publish, publish_all, received, whole_history
+from .reading import PATIENCE, clear, data_of, is_linked, numbered, publish, publish_all, received, whole_history
 
 WAYS = pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told to stop"])
 
@@ -67,6 +67,20 @@ async def test_a_repeated_id_is_known_after_the_engines_death(process: Engine, c
         assert len((await whole_history(bus, channel)).publications) == 1
         if bus.capabilities.durable:
             assert after == [before, before]
+
+
+async def test_what_was_cleared_stays_cleared_through_the_engines_death(process: Engine, channel: str) -> None:
+    async with process.connect() as bus:
+        before = (await publish_all(bus, channel, numbered(5)))[-1]
+        await clear(bus, channel)
+        process.restart()
+        found = await bus.history(channel, None, 100)
+        assert (found.publications, found.complete) == ([], True)
+        after = await publish(bus, channel)
+        if bus.capabilities.durable:
+            assert found.top == before
+            assert after.epoch == before.epoch
+            assert after.offset > before.offset
 
 
 async def test_calls_are_accepted_in_the_order_made_through_the_engines_death(process: Engine, channel: str) -> None:

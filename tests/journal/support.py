@@ -59,6 +59,15 @@ def publish(journal: Journal, *items: Item, now: float = NOW) -> list[Position]:
     return [Position(journal.sequencer.epoch, offset) for offset in offsets]
 
 
+def clear(journal: Journal, channel: str, through: int | None = None, now: float = NOW) -> None:
+    """Handled as the forwarder does. Raises `JournalError`: it was refused."""
+    top = journal.sequencer.top(channel)
+    entry = journal.sequencer.clearing(channel, top if through is None else top._replace(offset=through))
+    if entry is not None:
+        journal.append([entry], now)
+        journal.sequencer.clear(entry)
+
+
 def contents(sequencer: Sequencer, channels: Iterable[str], now: float = NOW) -> Contents:
     found = {channel: sequencer.history(channel, None, EVERYTHING, now) for channel in channels}
     return Contents(

@@ -22,6 +22,7 @@ from .support import (
     NOW,
     ROOMY,
     WINDOW,
+    clear,
     contents,
     copy,
     full_disk,
@@ -61,6 +62,12 @@ def reopen(request: pytest.FixtureRequest, directory: Path, tmp_path: Path) -> R
     return killed if request.param == "killed" else closed
 
 
+def reopen_in_place(journal: Journal, directory: Path) -> Journal:
+    """What a killed forwarder's successor finds."""
+    leave(journal)
+    return open_journal(directory)
+
+
 class TestReopened:
     def test_it_has_the_epoch_the_tops_and_the_publications_it_had(self, directory: Path, reopen: Reopen) -> None:
         journal = open_journal(directory)
@@ -98,6 +105,38 @@ class TestReopened:
         found = contents(reopen(journal, now=NOW + 61).sequencer, CHANNELS, NOW + 61)
         assert (found.publications["one"], found.tops["one"]) == ([], 1)
 
+    def test_what_was_cleared_is_not_there_and_offsets_go_on(self, directory: Path, reopen: Reopen) -> None:
+        journal = open_journal(directory)
+        for number in range(3):
+            publish(journal, item("one", f"{number}"), item("two", f"{number}"))
+        clear(journal, "one")
+        before = contents(journal.sequencer, CHANNELS)
+        assert (before.publications["one"], before.tops["one"]) == ([], 3)
+        journal = reopen(journal)
+        assert contents(journal.sequencer, CHANNELS) == before
+        assert publish(journal, item("one", "2"), item("one", "after")) == [
+            Position(before.epoch, 3),
+            Position(before.epoch, 4),
+        ]
+
+    def test_what_was_cleared_does_not_come_back_when_batches_are_rewritten(
+        self, directory: Path, reopen: Reopen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The clearing itself is taken out of the journal before what it cleared, if that was written anew with it."""
+        monkeypatch.setattr("cluster.journal.SLACK", 0)
+        journal = open_journal(directory)
+        for number in range(4):
+            publish(journal, item("one", f"{number}", bytes(1000)))
+        # Much that nobody needs: the next append writes what is needed of the oldest batches anew.
+        publish(journal, item("two", "large", LARGE, Retention(0, 0)))
+        clear(journal, "one", through=3)
+        for number in range(40):
+            journal = reopen_in_place(journal, directory)
+            found = contents(journal.sequencer, CHANNELS)
+            assert [offset for offset, _, _ in found.publications["one"]] == [4], f"after {number} more batches"
+            publish(journal, item("two", f"{number}", bytes(1000), Retention(0, 0)))
+        assert [offset for offset, _, _ in contents(reopen(journal).sequencer, CHANNELS).publications["one"]] == [4]
+
     def test_a_new_one_is_empty_and_of_an_epoch_of_its_own(self, tmp_path: Path) -> None:
         epochs = set()
         for name in ("a", "b"):
@@ -132,6 +171,17 @@ class TestRefused:
         publish(journal, item("one", "second", LARGE))
         found = contents(reopen(journal).sequencer, CHANNELS)
         assert [id for _, id, _ in found.publications["one"]] == ["first", "second"]
+
+    def test_a_refused_clearing_clears_nothing(self, directory: Path, reopen: Reopen) -> None:
+        journal = open_journal(directory)
+        publish(journal, item("one", "kept"))
+        before = contents(journal.sequencer, CHANNELS)
+        journal._db.execute("PRAGMA query_only=1")
+        with pytest.raises(JournalError):
+            clear(journal, "one")
+        journal._db.execute("PRAGMA query_only=0")
+        assert contents(journal.sequencer, CHANNELS) == before
+        assert contents(reopen(journal).sequencer, CHANNELS) == before
 
     def test_a_refused_id_can_be_published(self, directory: Path) -> None:
         journal = open_journal(directory)

@@ -18,7 +18,7 @@ from cluster.journal import JournalError
 from cluster.sequencer import Item, Limits
 from cluster.stream import Position, Retention
 
-from .support import EVERYTHING, NOW, WINDOW, contents, copy, full_disk, leave, open_journal, publish
+from .support import EVERYTHING, NOW, WINDOW, clear, contents, copy, full_disk, leave, open_journal, publish
 
 CHANNELS = ("a", "b", "c", "d", "e")
 
@@ -71,6 +71,7 @@ class Machine(RuleBasedStateMachine):
         self.epoch = self.journal.sequencer.epoch
         self.accepted: dict[str, list[Accepted]] = {channel: [] for channel in CHANNELS}
         self.shown = dict.fromkeys(CHANNELS, 0)
+        self.cleared = dict.fromkeys(CHANNELS, 0)
         self.numbers = itertools.count()
 
     def teardown(self) -> None:
@@ -116,6 +117,13 @@ class Machine(RuleBasedStateMachine):
             publish(self.journal, *self.items(batch), large, now=self.now)
         assert contents(self.journal.sequencer, CHANNELS, self.now) == before
 
+    @rule(channel=st.sampled_from(CHANNELS), back=st.integers(0, 2))
+    def clear(self, channel: str, back: int) -> None:
+        """All of it, or all but what came while the clearing was on its way."""
+        through = self.journal.sequencer.top(channel).offset - back
+        clear(self.journal, channel, through, self.now)
+        self.cleared[channel] = max(self.cleared[channel], through)
+
     @rule(seconds=st.sampled_from([0.5, 5.0, 60.0, 130.0, 2000.0]))
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
@@ -153,6 +161,7 @@ class Machine(RuleBasedStateMachine):
                 found = sequencer.history(channel, Position(self.epoch, since), EVERYTHING, self.now)
                 expected = [one[:3] for one in accepted if one.offset > since]
                 got = [(p.offset, p.id, p.data) for p in found.publications]
+                assert all(offset > self.cleared[channel] for offset, _, _ in got), f"{got} of {channel!r} were cleared"
                 assert found.complete <= (got == expected), f"{channel!r} after {since}: {got}, not {expected}"
                 assert got == expected[len(expected) - len(got) :] or not found.complete
                 assert all(one in [a[:3] for a in accepted] for one in got)

@@ -37,6 +37,12 @@ def filled(count: int, *, retention: Retention = ROOMY, limits: Limits | None = 
     return sequencer
 
 
+def clear(sequencer: Sequencer, through: int) -> None:
+    entry = sequencer.clearing("channel", Position("epoch", through))
+    assert entry is not None
+    sequencer.clear(entry)
+
+
 def offsets_of(history: History) -> list[int]:
     return [publication.offset for publication in history.publications]
 
@@ -176,6 +182,32 @@ class TestHistory:
         sequencer.expire(NOW + 11)
         assert sequencer.bytes == 0
         assert sequencer.top("channel") == Position("epoch", 5)
+
+
+class TestClearing:
+    def test_leaves_the_top_and_nothing_kept(self) -> None:
+        sequencer = filled(3)
+        clear(sequencer, 3)
+        assert sequencer.history("channel", None, 10, NOW) == History([], Position("epoch", 3), True)
+        assert not sequencer.history("channel", Position("epoch", 2), 10, NOW).complete
+        assert publish(sequencer).position.offset == 4
+        assert sequencer.bytes == filled(1).bytes
+
+    def test_up_to_a_position_leaves_what_follows(self) -> None:
+        sequencer = filled(3)
+        clear(sequencer, 2)
+        assert offsets_of(sequencer.history("channel", None, 10, NOW)) == [3]
+
+    @pytest.mark.parametrize("through", [0, 2, 4])
+    def test_up_to_where_nothing_is_kept_is_nothing_to_do(self, through: int) -> None:
+        sequencer = filled(3)
+        clear(sequencer, 2)
+        assert sequencer.clearing("channel", Position("epoch", through)) is None
+
+    def test_of_another_epoch_or_an_unknown_channel_is_nothing_to_do(self) -> None:
+        sequencer = filled(3)
+        assert sequencer.clearing("channel", Position("another epoch", 3)) is None
+        assert sequencer.clearing("other", Position("epoch", 0)) is None
 
 
 class TestLimits:

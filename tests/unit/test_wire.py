@@ -15,6 +15,7 @@ from cluster.stream import History, Position, Publication, Retention, beacon, ch
 from cluster.wire import (
     Acknowledged,
     Batch,
+    ClearRequest,
     HistoryRequest,
     Refused,
     Reply,
@@ -60,12 +61,17 @@ def test_a_batch_survives_the_wire(reply_to: bytes, number: int, items: list[Ite
     assert decode_batch(encode(batch)) == batch
 
 
-@given(numbers, names, st.none() | positions, numbers)
-def test_a_request_survives_the_wire(number: int, channel: str, since: Position | None, limit: int) -> None:
-    request = HistoryRequest(number, channel, since, limit)
+@given(st.builds(HistoryRequest, numbers, names, st.none() | positions, numbers))
+def test_a_request_for_history_survives_the_wire(request: HistoryRequest) -> None:
     found = decode_request(encode(request))
     assert found == request
+    assert isinstance(found, HistoryRequest)
     assert found.since is None or type(found.since) is Position
+
+
+@given(st.builds(ClearRequest, numbers, names, positions))
+def test_a_request_to_clear_survives_the_wire(request: ClearRequest) -> None:
+    assert decode_request(encode(request)) == request
 
 
 @given(replies)
@@ -120,6 +126,7 @@ DECODERS: list[Callable[[bytes], Any]] = [decode_batch, decode_request, decode_r
 MESSAGES = [
     encode(Batch(b"me", 7, [Item("channel", "id", b"data", Retention(10, 2.5))])),
     encode(HistoryRequest(7, "channel", Position("epoch", 3), 100)),
+    encode(ClearRequest(7, "channel", Position("epoch", 3))),
     encode(Acknowledged(7, "epoch", [1, 2])),
     encode(Refused(7, "no")),
     encode(history_reply(7, History(chain("epoch", "channel", 0, [(1, "id", b"data")]), Position("epoch", 1), True))),
@@ -142,7 +149,7 @@ def test_any_bytes_are_read_or_refused(message: bytes) -> None:
 
 @given(st.lists(st.none() | st.integers(-(2**63), 2**64 - 1) | texts | st.binary() | st.lists(numbers), max_size=6))
 def test_any_values_are_read_or_refused(values: list[Any]) -> None:
-    for kind in ("batch", "ack", "refused", "history", "past"):
+    for kind in ("batch", "ack", "refused", "history", "clear", "past"):
         every_decoder_reads_or_refuses(encode([kind, *values]))
     every_decoder_reads_or_refuses(b"channel\0" + encode(values))
 
@@ -153,7 +160,9 @@ def test_every_message_cut_short_is_read_or_refused() -> None:
             every_decoder_reads_or_refuses(message[:end])
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=["batch", "request", "acknowledged", "refused", "history", "fanout"])
+@pytest.mark.parametrize(
+    "message", MESSAGES, ids=["batch", "request", "clear", "acknowledged", "refused", "history", "fanout"]
+)
 def test_a_message_nested_endlessly_is_refused(message: bytes) -> None:
     start = len(b"channel\0") if message.startswith(b"channel\0") else 0
     assert message[start] & 0xF0 == 0x90, "a short array"
@@ -167,7 +176,7 @@ def test_a_message_nested_endlessly_is_refused(message: bytes) -> None:
     ("decode", "message"),
     [
         (decode_batch, b""),
-        (decode_batch, MESSAGES[2]),
+        (decode_batch, MESSAGES[3]),
         (decode_request, MESSAGES[0]),
         (decode_reply, MESSAGES[1]),
         (decode_reply, encode(["ack", 7, "epoch", ["1"]])),
