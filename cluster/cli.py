@@ -116,7 +116,25 @@ def watchdog(settings: Settings, parsed: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {command.__name__: command for command in (up, status, stop, verify, forwarder, worker, nginx, watchdog)}
+def types(settings: Settings, parsed: argparse.Namespace) -> int:
+    from .typescript import generate, watch, write
+
+    if parsed.watch:
+        return watch(parsed.names, parsed.out)
+    text = generate(parsed.names, parsed.out)
+    if parsed.check:
+        current = parsed.out.is_file() and parsed.out.read_text() == text
+        print(
+            f"{parsed.out} is {'as its models are' if current else 'out of date: run `cluster types` without --check'}"
+        )
+        return 0 if current else 1
+    print(f"{parsed.out} {'written' if write(text, parsed.out) else 'is as its models are'}")
+    return 0
+
+
+COMMANDS = {
+    command.__name__: command for command in (up, status, stop, verify, types, forwarder, worker, nginx, watchdog)
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -139,6 +157,14 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("status", parents=[place], help="show the processes of a running cluster")
     commands.add_parser("stop", parents=[place], help="end a running cluster")
     commands.add_parser("verify", parents=[place], help="prove that each worker's messages reach every worker")
+    typescript = commands.add_parser("types", help="write the TypeScript of Pydantic models and channels")
+    typescript.add_argument(
+        "names", nargs="+", metavar="NAME", help="a module with models, or module:attribute of a hub"
+    )
+    typescript.add_argument("--out", type=Path, required=True, help="the file to write")
+    how = typescript.add_mutually_exclusive_group()
+    how.add_argument("--check", action="store_true", help="write nothing; exit with 1 if it would change the file")
+    how.add_argument("--watch", action="store_true", help="write it again whenever a Python file changes")
     alone = commands.add_parser(
         "forwarder", parents=[place], help="run only the forwarder, for workers started otherwise"
     )

@@ -52,6 +52,7 @@ LAYERS: dict[int, set[str]] = {
         "process",
         "runner",
         "status",
+        "typescript",
         "verify",
         "watchdog",
         "worker",
