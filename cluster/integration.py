@@ -107,6 +107,11 @@ class Hub(hub.Hub):
             await self.stop()
             self._loop = None
 
+    @property
+    def declared(self) -> tuple[Channel[Any], ...]:
+        """The channels declared, in the order they were."""
+        return tuple(self._declared)
+
     @cached_property
     def router(self) -> APIRouter:
         """`/healthz`, `/readyz`, `/api/cluster` and what `cluster verify` needs."""
