@@ -45,6 +45,39 @@ class PublishRefused(PublishError):
     """The bus answered that it did not and will not keep this publication."""
 
 
+class TokenError(ClusterError):
+    """A token is not one of ours: its signature, its claims, or what it is for."""
+
+
+class TokenExpired(TokenError):
+    """A token was good, and its time is over."""
+
+
+class ReplyError(ClusterError):
+    """Raise it in a handler to answer a client's command with an error.
+
+    Codes of your own are 400 to 1999. `temporary`: the client tries again by itself.
+    """
+
+    def __init__(self, code: int, message: str, *, temporary: bool = False) -> None:
+        super().__init__(f"{code} {message}")
+        self.code = code
+        self.message = message
+        self.temporary = temporary
+
+
+class Disconnection(ClusterError):
+    """Raise it in a handler to close the client's connection.
+
+    Codes of your own are 4000 to 4999; up to 4499 the client connects again. `reason` is text of 1 to 123 bytes.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code} {reason}")
+        self.code = code
+        self.reason = reason
+
+
 class CloseCode(IntEnum):
     """Codes this server closes WebSockets with: RFC 6455 below 3000, the client protocol's from there on.
 

@@ -109,6 +109,30 @@ class Settings(BaseSettings):
     deflate: bool = Field(
         False, description="Compress WebSocket messages for clients that offer it (permessage-deflate)."
     )
+    connect_timeout: Seconds = Field(
+        15.0, description="Seconds a client of the client protocol has to say `connect`; then 3502."
+    )
+    recovery_max_publications: Count = Field(
+        300, description="Publications a client that comes back is sent at most; more are not recovered."
+    )
+    allowed_origins: str | None = Field(
+        None,
+        description="Origins of the pages whose clients may connect, with spaces between them, `*` for all. Default: "
+        "those of the host that is called.",
+    )
+    token_hmac_secret: str | None = Field(None, description="Secret of tokens signed with HS256, HS384 or HS512.")
+    token_public_key: str | None = Field(
+        None, description="Public key of tokens signed with RS*, ES* or EdDSA: PEM, or a file of it."
+    )
+    token_jwks: str | None = Field(
+        None, description="URL or file of the public keys of tokens (JWKS); read again when a token names a new key."
+    )
+    token_audience: str | None = Field(None, description="What a token's `aud` must hold. Default: not looked at.")
+    token_issuer: str | None = Field(None, description="What a token's `iss` must be. Default: not looked at.")
+    api_key: str | None = Field(None, description="Secret of the HTTP API (`X-API-Key`). Default: there is no API.")
+    insecure_clients: bool = Field(
+        False, description="For tests only: clients need no token and may do everything in every declared channel."
+    )
     heartbeat_interval: Seconds = Field(
         1.0, description="Seconds between the reports by which workers know of each other."
     )
