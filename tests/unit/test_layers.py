@@ -34,7 +34,7 @@ LAYERS: dict[int, set[str]] = {
     # The hub: channels and who receives them.
     2: {"channel", "hub", "audience", "live"},
     # The transports: what a client is connected to.
-    3: {"connection", "intake", "listener", "protocol", "sink"},
+    3: {"backend", "connection", "intake", "listener", "protocol", "sink"},
     # FastAPI, the command line, supervision, the demo application.
     4: {
         "",  # cluster/__init__.py

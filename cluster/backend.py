@@ -1,0 +1,76 @@
+"""What a client of the client protocol needs of the application: who may come, who may do what, and the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from msgspec import Raw
+
+from .access import ChannelOptions
+from .session.commands import NOTHING, ConnectRequest, SubscribeRequest
+
+
+class Caller(NamedTuple):
+    """Who asks: a connected client. `info` is told to others with its presence."""
+
+    client: str
+    user: str
+    info: Raw = NOTHING
+
+
+class Grant(NamedTuple):
+    """A subscription that is allowed.
+
+    `expire_at`: Unix time, None for never. `info`: JSON told to others with its presence in this channel. `data`:
+    for the client. `options`: instead of the channel's own.
+    """
+
+    expire_at: float | None = None
+    info: Raw = NOTHING
+    data: Raw = NOTHING
+    options: ChannelOptions | None = None
+
+
+class Identity(NamedTuple):
+    """Who a client has proved to be. An empty `user` is anonymous.
+
+    `expire_at`: Unix time, None for never. `info`: JSON told to others with its presence. `data`: for the client.
+    `subs`: the channels it is subscribed to by the server.
+    """
+
+    user: str = ""
+    info: Raw = NOTHING
+    expire_at: float | None = None
+    data: Raw = NOTHING
+    subs: Mapping[str, Grant] = {}
+
+
+class Backend(Protocol):
+    """Each method may raise `ReplyError`, the answer to the command, or `Disconnection`."""
+
+    def options(self, channel: str) -> ChannelOptions | None:
+        """What `channel` offers; None for one that is not declared. Pure and fast: asked for every publication."""
+
+    async def connect(self, request: ConnectRequest, client: str, scope: Mapping[str, Any]) -> Identity:
+        """Who the client is that says `connect`; `client` is the id it has been given, `scope` ASGI's."""
+
+    async def authorize(
+        self, channel: str, options: ChannelOptions, caller: Caller, request: SubscribeRequest
+    ) -> Grant:
+        """Let `caller` subscribe."""
+
+    async def refresh(self, token: str, caller: Caller) -> float | None:
+        """When the connection expires now: Unix time, None for never."""
+
+    async def sub_refresh(self, channel: str, token: str, caller: Caller) -> float | None:
+        """When the subscription expires now: Unix time, None for never."""
+
+    def validate(self, channel: str, data: bytes) -> bytes:
+        """What to publish when a client publishes `data`: checked against the channel's model."""
+
+    async def rpc(self, method: str, data: bytes, caller: Caller) -> bytes:
+        """The answer to a call."""
+
+    async def message(self, data: bytes, caller: Caller) -> None:
+        """Take a message that is not answered."""
