@@ -30,9 +30,17 @@ class Program(NamedTuple):
     """One supervised process: `state` is supervisord's word, `pid` is 0 while there is no process."""
 
     name: str
+    group: str
     state: str
     pid: int
     description: str
+    uptime: float
+    """Seconds since it started; 0 while there is no process."""
+
+    @property
+    def full_name(self) -> str:
+        """What supervisord calls it."""
+        return f"{self.group}:{self.name}"
 
     @property
     def worker(self) -> int | None:
@@ -69,7 +77,15 @@ def programs(run_dir: Path) -> list[Program]:
         raise NotRunning(f"no cluster runs in {run_dir}") from None
     assert isinstance(found, list), "supervisord answers with a list"
     return [
-        Program(str(each["name"]), str(each["statename"]), int(each["pid"]), str(each["description"])) for each in found
+        Program(
+            name=str(each["name"]),
+            group=str(each["group"]),
+            state=str(each["statename"]),
+            pid=int(each["pid"]),
+            description=str(each["description"]),
+            uptime=float(max(each["now"] - each["start"], 0)) if each["pid"] else 0.0,
+        )
+        for each in found
     ]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .tree import ProcessEvent, ProcessReport
+
 MISSED_REPORTS = 3.5
 """Report intervals without a report after which a worker counts as gone."""
 
@@ -30,10 +32,13 @@ class WorkerReport(BaseModel):
 
 
 class ClusterReport(BaseModel):
-    """The workers known, and which of them answers."""
+    """The workers known, which of them answers, and the supervised processes of its host."""
 
     answered_by: int = Field(description="PID of the worker that answers.")
+    host: str = Field(description="Its host.")
     workers: list[WorkerReport]
+    processes: list[ProcessReport] = Field(description="Empty without a supervisor, and so are the events.")
+    events: list[ProcessEvent] = Field(description="The last ones, oldest first.")
 
 
 class Roster:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import secrets
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, HTTPException, Request, Response, WebSocket
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict
 
+from .admin import Guard, admin_router
 from .channel import encode
+from .processes import Processes
 from .roster import ClusterReport
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ class Probe(BaseModel):
 def status_router(hub: Hub) -> APIRouter:
     """`/healthz`, `/readyz`, `/api/cluster`, and the probe that `cluster verify` connects to."""
     router = APIRouter(tags=["cluster"])
+    processes = Processes(hub.settings.directory)
+    guard = Guard(hub.settings.admin_token)
+    router.include_router(admin_router(guard, processes))
 
     @router.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> str:
@@ -57,7 +61,13 @@ def status_router(hub: Hub) -> APIRouter:
     @router.get("/api/cluster")
     async def cluster() -> ClusterReport:
         """The workers of the cluster, as the worker that answers knows them from their heartbeats."""
-        return ClusterReport(answered_by=os.getpid(), workers=hub.heartbeat.workers())
+        return ClusterReport(
+            answered_by=os.getpid(),
+            host=hub.heartbeat.host,
+            workers=hub.heartbeat.workers(),
+            processes=await processes.reports(),
+            events=await processes.events(),
+        )
 
     @router.get(
         "/api/cluster/endpoint",
@@ -76,9 +86,7 @@ def status_router(hub: Hub) -> APIRouter:
     @router.websocket("/api/cluster/probe")
     async def probe(websocket: WebSocket) -> None:
         """Receive every probe of every worker; each one sent is published."""
-        token = hub.settings.admin_token
-        given = websocket.headers.get("authorization", "").removeprefix("Bearer ")
-        if not token or not secrets.compare_digest(given.encode(), token.encode()):
+        if not guard.holds(websocket.headers.get("authorization", "")):
             await websocket.accept()
             await websocket.close(FORBIDDEN, "the admin token of this cluster is needed")
             return

@@ -22,6 +22,7 @@ LAYERS: dict[int, set[str]] = {
         "render",
         "roster",
         "sequencer",
+        "tree",
         "session",
         "session.codes",
         "session.commands",
@@ -39,6 +40,7 @@ LAYERS: dict[int, set[str]] = {
     4: {
         "",  # cluster/__init__.py
         "__main__",
+        "admin",
         "app",
         "cli",
         "control",
@@ -50,6 +52,7 @@ LAYERS: dict[int, set[str]] = {
         "main",
         "ports",
         "process",
+        "processes",
         "runner",
         "status",
         "typescript",
