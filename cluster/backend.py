@@ -7,43 +7,17 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Raw
 
-from .access import ChannelOptions
+from .access import ChannelOptions, Grant, Identity
 from .session.commands import NOTHING, ConnectRequest, SubscribeRequest
 
 
 class Caller(NamedTuple):
-    """Who asks: a connected client. `info` is told to others with its presence."""
+    """Who asks: a connected client. `info` is told to others with its presence; `scope` is ASGI's of its handshake."""
 
     client: str
     user: str
     info: Raw = NOTHING
-
-
-class Grant(NamedTuple):
-    """A subscription that is allowed.
-
-    `expire_at`: Unix time, None for never. `info`: JSON told to others with its presence in this channel. `data`:
-    for the client. `options`: instead of the channel's own.
-    """
-
-    expire_at: float | None = None
-    info: Raw = NOTHING
-    data: Raw = NOTHING
-    options: ChannelOptions | None = None
-
-
-class Identity(NamedTuple):
-    """Who a client has proved to be. An empty `user` is anonymous.
-
-    `expire_at`: Unix time, None for never. `info`: JSON told to others with its presence. `data`: for the client.
-    `subs`: the channels it is subscribed to by the server.
-    """
-
-    user: str = ""
-    info: Raw = NOTHING
-    expire_at: float | None = None
-    data: Raw = NOTHING
-    subs: Mapping[str, Grant] = {}
+    scope: Mapping[str, Any] = {}
 
 
 class Backend(Protocol):

@@ -1,8 +1,8 @@
-"""uvicorn's WebSocket protocol, with a way in for ready-made frames.
+"""uvicorn's protocols with a way in: for ready-made frames on WebSockets, for the end of endless responses.
 
 The runner passes `FanoutProtocol` as uvicorn's `ws` class. It offers itself to the application in the ASGI scope,
 under `extensions`, so that a publication is framed once and written to each socket without a task or a queue of
-its own. What a socket does not take piles up here, where it is counted.
+its own. What a socket does not take piles up here, where it is counted. `HttpProtocol` offers itself likewise.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.http11 import Request
@@ -25,6 +26,8 @@ EXTENSION = "fastapi-websocket-sync"
 
 SEND_BUFFER = 128 * 1024
 """Bytes the kernel may hold for one client. Left to itself it takes megabytes before a slow one is noticed."""
+
+SUBPROTOCOLS = "Sec-WebSocket-Protocol"
 
 WORTH_COMPRESSING = 64
 """Bytes of a message below which it is sent as it is."""
@@ -112,9 +115,12 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             self._let_go_of_the_request()
 
     def handle_connect(self, event: Request) -> None:
+        # Some clients send the header with nothing in it, which stands for not sending it.
+        if not any(map(str.strip, event.headers.get_all(SUBPROTOCOLS))):
+            event.headers.pop(SUBPROTOCOLS, None)
         super().handle_connect(event)
         if not self.close_sent:
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            bound_send_buffer(self.transport)
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[EXTENSION] = self
 
@@ -179,6 +185,39 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         del self.scope, self.request, self.response
 
 
+class HttpProtocol(HttpToolsProtocol):
+    """One HTTP connection. A response without an end can be told that the server stops, and be cut."""
+
+    _farewell: Callable[[int, str], None] | None = None
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        extensions: dict[str, Any] = {EXTENSION: self}
+        self.scope["extensions"] = extensions
+
+    def keep(self, farewell: Callable[[int, str], None] | None) -> None:
+        """Call `farewell` instead of waiting for the response to end by itself; None when it has ended."""
+        bound_send_buffer(self.transport)
+        self._farewell = farewell
+
+    @property
+    def endless(self) -> bool:
+        return self._farewell is not None
+
+    def close(self, code: int, reason: str) -> None:
+        """Let the response end with a word about why."""
+        if self._farewell is not None:
+            self._farewell(code, reason)
+
+    def abort(self) -> None:
+        """Cut the connection, whatever has not left yet."""
+        self.transport.abort()
+
+
+def bound_send_buffer(transport: asyncio.BaseTransport) -> None:
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+
+
 class _Passed:
     """In place of the queue for the application: passes its messages on, soon but never at once.
 
@@ -210,27 +249,45 @@ _KEPT = _Nothing()
 """As its close timer, keeps a connection open when the application returns."""
 _ALWAYS = _Nothing()
 
-_COMPRESSED = b"\xc1"
+_COMPRESSED = 0x40
 _TAIL = b"\x00\x00\xff\xff"
 
-
-def deflated_frame(payload: bytes) -> bytes:
-    """A compressed WebSocket text frame (RFC 7692, 7.2.1), or an ordinary one where that is shorter.
-
-    The smallest window is within any that a client may have asked for.
-    """
-    if len(payload) < WORTH_COMPRESSING:
-        return text_frame(payload)
-    compressor = zlib.compressobj(wbits=-9)
-    compressed = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
-    return _COMPRESSED + text_frame(compressed[: -len(_TAIL)])[1:]
+Frame = Callable[[bytes], bytes]
+"""Makes a WebSocket frame of a payload."""
 
 
 def text_frame(payload: bytes) -> bytes:
     """An unmasked, unfragmented WebSocket text frame (RFC 6455, 5.2)."""
+    return _frame(b"\x81", payload)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """As `text_frame`, for bytes."""
+    return _frame(b"\x82", payload)
+
+
+def deflated_frame(payload: bytes, frame: Frame = text_frame) -> bytes:
+    """A compressed WebSocket frame (RFC 7692, 7.2.1), or an ordinary one where that is shorter.
+
+    The smallest window is within any that a client may have asked for.
+    """
+    if len(payload) < WORTH_COMPRESSING:
+        return frame(payload)
+    compressor = zlib.compressobj(wbits=-9)
+    compressed = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    whole = frame(compressed[: -len(_TAIL)])
+    return bytes((whole[0] | _COMPRESSED,)) + whole[1:]
+
+
+def deflated_binary_frame(payload: bytes) -> bytes:
+    """As `deflated_frame`, for bytes."""
+    return deflated_frame(payload, binary_frame)
+
+
+def _frame(head: bytes, payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
-        return b"\x81" + size.to_bytes(1) + payload
+        return head + size.to_bytes(1) + payload
     if size < 65536:
-        return b"\x81\x7e" + size.to_bytes(2) + payload
-    return b"\x81\x7f" + size.to_bytes(8) + payload
+        return head + b"\x7e" + size.to_bytes(2) + payload
+    return head + b"\x7f" + size.to_bytes(8) + payload
