@@ -28,6 +28,7 @@ LAYERS: dict[int, set[str]] = {
         "session.commands",
         "settings",
         "stream",
+        "tokens",
         "wire",
     },
     # The bus: the contract, its engines, the forwarder.
@@ -48,6 +49,7 @@ LAYERS: dict[int, set[str]] = {
         "events",
         "heartbeat",
         "integration",
+        "jwks",
         "logs",
         "main",
         "ports",
