@@ -7,12 +7,24 @@ result, an error or a push: which one is told by the field that is there.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 NOTHING = Raw(b"")
 """A payload that is not there."""
+
+Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+UInt32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+UInt64 = Annotated[int, Meta(ge=0)]
+"""msgspec knows no upper limit beyond 64 bits with a sign: see `check_offset`."""
+
+
+def check_offset(offset: int) -> None:
+    """Raises `ValueError` when `offset` has more than 64 bits."""
+    if offset >= 2**64:
+        raise ValueError("an offset has 64 bits")
 
 
 class ConnectRequest(Struct, omit_defaults=True):
@@ -22,25 +34,34 @@ class ConnectRequest(Struct, omit_defaults=True):
     name: str = ""
     version: str = ""
     headers: dict[str, str] = {}
-    flag: int = 0
+    flag: Int64 = 0
+
+
+REJECT_UNRECOVERED = 2
 
 
 class SubscribeRequest(Struct, omit_defaults=True):
-    """`flag` 2: answer with error 112 rather than subscribe when not everything can be recovered."""
+    """`flag` has the bit `REJECT_UNRECOVERED` when nothing but a complete recovery is wanted.
+
+    `tf` is a filter by tags, `type` another kind of subscription than to a stream: neither is offered.
+    """
 
     channel: str = ""
     token: str = ""
     recover: bool = False
     epoch: str = ""
-    offset: int = 0
+    offset: UInt64 = 0
     data: Raw = NOTHING
     positioned: bool = False
     recoverable: bool = False
     join_leave: bool = False
     delta: str = ""
-    tf: Any = None
-    flag: int = 0
-    type: int = 0
+    tf: Raw = NOTHING
+    flag: Int64 = 0
+    type: Int32 = 0
+
+    def __post_init__(self) -> None:
+        check_offset(self.offset)
 
 
 class UnsubscribeRequest(Struct, omit_defaults=True):
@@ -61,15 +82,18 @@ class PresenceStatsRequest(Struct, omit_defaults=True):
 
 
 class StreamPosition(Struct, omit_defaults=True):
-    offset: int = 0
+    offset: UInt64 = 0
     epoch: str = ""
+
+    def __post_init__(self) -> None:
+        check_offset(self.offset)
 
 
 class HistoryRequest(Struct, omit_defaults=True):
     """`limit` 0: only the position; -1: everything."""
 
     channel: str = ""
-    limit: int = 0
+    limit: Int32 = 0
     since: StreamPosition | None = None
     reverse: bool = False
 
@@ -92,15 +116,17 @@ class RefreshRequest(Struct, omit_defaults=True):
 
 
 class SubRefreshRequest(Struct, omit_defaults=True):
+    """`type` is not 0 for another kind of subscription than to a stream."""
+
     channel: str = ""
     token: str = ""
-    type: int = 0
+    type: Int32 = 0
 
 
 class Command(Struct, omit_defaults=True):
     """`id` 0 without a `send` is the answer to a ping."""
 
-    id: int = 0
+    id: UInt32 = 0
     connect: ConnectRequest | None = None
     subscribe: SubscribeRequest | None = None
     unsubscribe: UnsubscribeRequest | None = None
@@ -113,6 +139,24 @@ class Command(Struct, omit_defaults=True):
     rpc: RpcRequest | None = None
     refresh: RefreshRequest | None = None
     sub_refresh: SubRefreshRequest | None = None
+
+    @property
+    def request(self) -> Request | PingRequest | None:
+        """The first request that is there."""
+        return (
+            self.connect
+            or self.subscribe
+            or self.unsubscribe
+            or self.publish
+            or self.presence
+            or self.presence_stats
+            or self.history
+            or self.ping
+            or self.send
+            or self.rpc
+            or self.refresh
+            or self.sub_refresh
+        )
 
 
 Request = (
@@ -129,6 +173,17 @@ Request = (
     | SubRefreshRequest
 )
 """What a session asks its owner to do for a client, one at a time."""
+
+
+class EmulationRequest(Struct):
+    """Commands of a client whose transport has no way to the server: `session` and `node` are from its connect result.
+
+    `data` is a frame.
+    """
+
+    session: str = ""
+    node: str = ""
+    data: bytes = b""
 
 
 class ClientInfo(Struct, omit_defaults=True, frozen=True):

@@ -1,0 +1,1 @@
+"""The protocol as Protobuf messages, each after its length."""
