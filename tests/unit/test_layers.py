@@ -19,6 +19,8 @@ LAYERS: dict[int, set[str]] = {
         "errors",
         "limits",
         "messages",
+        "peers",
+        "presence",
         "render",
         "roster",
         "sequencer",
@@ -39,7 +41,7 @@ LAYERS: dict[int, set[str]] = {
     # The bus: the contract, its engines, the forwarder.
     1: {"bus", "bus.base", "bus.endpoints", "bus.inbox", "bus.memory", "bus.urls", "bus.zmq", "forwarder", "journal"},
     # The hub: channels and who receives them.
-    2: {"channel", "hub", "audience", "live"},
+    2: {"audience", "channel", "exchange", "hub", "live", "node", "registry"},
     # The transports: what a client is connected to.
     3: {"backend", "connection", "intake", "listener", "protocol", "sink"},
     # FastAPI, the command line, supervision, the demo application.
