@@ -336,3 +336,39 @@ class Reply(Struct, omit_defaults=True):
     rpc: RpcResult | None = None
     refresh: RefreshResult | None = None
     sub_refresh: SubRefreshResult | None = None
+
+    @classmethod
+    def to(cls, id: int, answer: Answer) -> Reply:
+        """The reply to the command with this id."""
+        reply = cls(id)
+        setattr(reply, _FIELDS[type(answer)], answer)
+        return reply
+
+
+Answer = (
+    Error
+    | ConnectResult
+    | SubscribeResult
+    | UnsubscribeResult
+    | PublishResult
+    | PresenceResult
+    | PresenceStatsResult
+    | HistoryResult
+    | RpcResult
+    | RefreshResult
+    | SubRefreshResult
+)
+
+_FIELDS: dict[type, str] = {
+    Error: "error",
+    ConnectResult: "connect",
+    SubscribeResult: "subscribe",
+    UnsubscribeResult: "unsubscribe",
+    PublishResult: "publish",
+    PresenceResult: "presence",
+    PresenceStatsResult: "presence_stats",
+    HistoryResult: "history",
+    RpcResult: "rpc",
+    RefreshResult: "refresh",
+    SubRefreshResult: "sub_refresh",
+}
