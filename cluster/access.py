@@ -60,6 +60,9 @@ class ChannelOptions(NamedTuple):
         )
 
 
+DENY = ChannelOptions()
+
+
 class Grant(NamedTuple):
     """A subscription that is allowed.
 

@@ -57,7 +57,7 @@ LAYERS: dict[int, set[str]] = {
         "journal",
     },
     # The hub: channels and who receives them.
-    2: {"audience", "channel", "exchange", "hub", "live", "node", "registry"},
+    2: {"audience", "channel", "declarations", "exchange", "hub", "live", "node", "registry"},
     # The transports: what a client is connected to.
     3: {"backend", "connection", "intake", "listener", "protocol", "sink"},
     # FastAPI, the command line, supervision, the demo application.
@@ -66,6 +66,8 @@ LAYERS: dict[int, set[str]] = {
         "__main__",
         "admin",
         "app",
+        "application",
+        "calls",
         "cli",
         "control",
         "directory",
