@@ -6,6 +6,7 @@ from ..errors import ConfigurationError
 from ..sequencer import Limits
 from ..settings import Settings
 from .base import Bus, Capabilities
+from .urls import missing_extra, without_secrets
 
 __all__ = ["Bus", "Capabilities", "connect", "limits"]
 
@@ -28,7 +29,15 @@ def connect(settings: Settings) -> Bus:
             queue=settings.bus_queue,
             high_water=settings.bus_high_water,
         )
-    raise ConfigurationError(f"BUS_URL={url!r}: use zmq+ipc://DIRECTORY, zmq+tcp://HOST:PORT or memory://NAME")
+    if url.startswith("nats://"):
+        try:
+            from .nats import NatsBus
+        except ModuleNotFoundError:
+            raise missing_extra("nats") from None
+        return NatsBus(url, timeout=settings.bus_timeout, queue=settings.bus_queue)
+    raise ConfigurationError(
+        f"BUS_URL={without_secrets(url)!r}: use zmq+ipc://DIRECTORY, zmq+tcp://HOST:PORT or memory://NAME"
+    )
 
 
 def limits(settings: Settings) -> Limits:

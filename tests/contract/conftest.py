@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from .engine_nats import Nats
 from .engines import Engine, Memory, Zmq
 
 ENGINES: dict[str, Callable[[], Engine]] = {
@@ -14,6 +15,7 @@ ENGINES: dict[str, Callable[[], Engine]] = {
     # One with a journal and one without: what an engine's death means depends on that, not on how it is reached.
     "zmq+ipc": Zmq,
     "zmq+tcp": lambda: Zmq(tcp=True, journal=False),
+    "nats": Nats,
 }
 
 _numbers = itertools.count()

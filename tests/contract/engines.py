@@ -1,6 +1,6 @@
 """What a bus connects to, as the laws need it: something to connect to, to kill, to hold still and to start again.
 
-A new engine is one more class here and one more line in `conftest.py`.
+A new engine is one more class, in a file of its own if it is a server's, and one more line in `conftest.py`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from cluster.bus import Bus, connect
 from cluster.settings import Settings, environment, load
 
 PROJECT = Path(__file__).parents[2]
+PATIENT: dict[str, Any] = {"bus_timeout": 30.0}
+"""Settings: a slow machine is no reason to give up."""
 
 
 class Engine:
@@ -61,61 +66,84 @@ class Memory(Engine):
         return connect(load(bus_url=self._url, **changes))
 
 
-class Zmq(Engine):
-    """`python -m cluster forwarder` in a directory of its own."""
+class Server(Engine):
+    """An engine that is a process: `launch` starts it, in `directory`, which is its own."""
 
     restarts = True
 
-    def __init__(self, *, tcp: bool = False, journal: bool = True) -> None:
+    def __init__(self) -> None:
         # A Unix socket's path may not be long: not below pytest's directories.
-        self._directory = Path(tempfile.mkdtemp(prefix="bus-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="bus-"))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        if self.process is None:
+            self.process = self.launch()
+        else:
+            self.process.send_signal(signal.SIGCONT)
+
+    def stop(self, signum: signal.Signals = signal.SIGKILL) -> None:
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGCONT)
+        self.process.send_signal(signum)
+        try:
+            self.process.wait(30)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def pause(self) -> None:
+        assert self.process is not None, "only what runs can be held still"
+        self.process.send_signal(signal.SIGSTOP)
+
+    def close(self) -> None:
+        super().close()
+        shutil.rmtree(self.directory)
+
+
+class Zmq(Server):
+    """`python -m cluster forwarder` in a directory of its own."""
+
+    def __init__(self, *, tcp: bool = False, journal: bool = True) -> None:
+        super().__init__()
         self._settings: dict[str, Any] = {
-            "run_dir": self._directory,
-            "bus_url": f"zmq+tcp://127.0.0.1:{_free_ports(3)}" if tcp else f"zmq+ipc://{self._directory}",
+            "run_dir": self.directory,
+            "bus_url": f"zmq+tcp://127.0.0.1:{free_ports(3)}" if tcp else f"zmq+ipc://{self.directory}",
         }
         if not journal:
             self._settings["forwarder_journal"] = ""
-        self._process: subprocess.Popen[bytes] | None = None
 
     def connect(self, **changes: Any) -> Bus:
         return connect(self._load(**changes))
 
-    def start(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
-            return
-        self._process = subprocess.Popen(
+    def launch(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [sys.executable, "-m", "cluster", "forwarder", "--with-parent"],
             cwd=PROJECT,
             env=os.environ | environment(self._load()),
         )
 
-    def stop(self, signum: signal.Signals = signal.SIGKILL) -> None:
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGCONT)
-        self._process.send_signal(signum)
-        try:
-            self._process.wait(30)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def pause(self) -> None:
-        assert self._process is not None, "only what runs can be held still"
-        self._process.send_signal(signal.SIGSTOP)
-
-    def close(self) -> None:
-        super().close()
-        shutil.rmtree(self._directory)
-
     def _load(self, **changes: Any) -> Settings:
-        # A slow machine is no reason to give up.
-        return load(**{"bus_timeout": 30.0} | self._settings | changes)
+        return load(**PATIENT | self._settings | changes)
 
 
-def _free_ports(count: int) -> int:
+def program(name: str) -> str:
+    """Where a server is installed. If it is not, what needs it is skipped, and fails where CI runs."""
+    found = shutil.which(name, path=f"{sysconfig.get_path('scripts')}:{os.environ.get('PATH', os.defpath)}")
+    if found is None:
+        missing = f"{name} is not installed"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found
+
+
+def free_ports(count: int) -> int:
     """The first of `count` ports in a row that nobody listens on."""
     while True:
         first = random.randrange(20_000, 30_000)

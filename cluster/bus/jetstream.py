@@ -1,0 +1,232 @@
+"""The JetStream stream that holds the channels of one prefix.
+
+A channel is a subject of the stream. The server republishes what it has stored, together with its sequence number and
+the one before it in the channel: so plain subscriptions receive it, and no consumer is kept for any channel. The
+stream's name ends with the epoch: each acknowledgement and each message says by itself to which epoch it belongs.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
+
+import msgspec
+from nats.aio.msg import Msg
+
+from ..errors import BusUnavailable
+from ..stream import Position
+from .natslink import NatsLink, Request, Target
+from .outbox import Outgoing
+
+logger = logging.getLogger(__name__)
+
+API = "$JS.API."
+NANOSECONDS = 10**9
+LONGEST = 86_400 * NANOSECONDS
+"""How long anything is kept at most."""
+SAME_ID = 240 * NANOSECONDS
+"""How long an id is known."""
+UNAVAILABLE, NOT_LAST, OVERLAP = 503, 10071, 10065
+PAGE_BYTES = 1024 * 1024
+
+
+class Entry(msgspec.Struct, array_like=True, gc=False):
+    """The payload of a message. Without data it is no publication: its channel begins at `place`, or 0: there."""
+
+    id: str
+    size: int
+    seconds: float
+    data: bytes | None
+    place: int = 0
+
+
+class Stored(NamedTuple):
+    """A message of the stream. `at`: when it was stored, in seconds; `pending`: how many follow in its channel."""
+
+    stream: str
+    seq: int
+    entry: Entry
+    at: float
+    pending: int = 0
+
+    @property
+    def place(self) -> int:
+        return self.entry.place or self.seq
+
+
+class Message(NamedTuple):
+    """A publication on its way; a repeated one is recognised by its `key`. `size`: what its channel keeps."""
+
+    channel: str
+    key: str
+    payload: bytes
+    size: int
+
+
+class JetStream:
+    """The stream as it is over one connection. Its verbs raise `BusUnavailable`."""
+
+    def __init__(self, link: NatsLink, target: Target) -> None:
+        self.link = link
+        self.name = ""
+        self.seen = 0
+        self._target = target
+        self.replicated = target.replicas > 1
+
+    def outgoing(self, channel: str) -> str:
+        """The subject on which what is stored in `channel` comes out."""
+        return f"{self._target.prefix}.out.{_token(channel)}"
+
+    def epoch(self, stream: str) -> str:
+        return stream.removeprefix(f"{self._target.prefix}-")
+
+    def saw(self, stream: str, seq: int) -> None:
+        """Remember the highest sequence number there was."""
+        if stream == self.name and seq > self.seen:
+            self.seen = seq
+
+    async def find(self, known: str, seen: int) -> None:
+        """Find the stream, or create it. `seen`: the last sequence number known of the stream `known`."""
+        subjects = f"{self._target.prefix}.in.*"
+        while not self.name:
+            for name in (await self._api("STREAM.NAMES", subject=subjects)).get("streams") or ():
+                state = (await self._api(f"STREAM.INFO.{name}")).get("state") or {"last_seq": 0}
+                if self.epoch(name) == name:
+                    raise BusUnavailable(f"the subjects {subjects!r} belong to another stream, {name!r}")
+                if name == known and state["last_seq"] < seen:
+                    # It is not what it was. An offset must not mean two publications.
+                    logger.error("the stream %r ends at %d, it had %d: beginning anew", name, state["last_seq"], seen)
+                    await self._api(f"STREAM.DELETE.{name}")
+                else:
+                    self.name = name
+                    return
+            name = f"{self._target.prefix}-{secrets.token_hex(4)}"
+            created = await self._api(
+                f"STREAM.CREATE.{name}", name=name, subjects=[subjects], storage="file", retention="limits",
+                discard="old", num_replicas=self._target.replicas, max_bytes=self._target.max_bytes, max_age=LONGEST,
+                duplicate_window=SAME_ID, allow_direct=True,
+                republish={"src": subjects, "dest": self._target.prefix + ".out.{{wildcard(1)}}"},
+            )  # fmt: skip
+            if (error := created.get("error")) and error["err_code"] != OVERLAP:
+                raise BusUnavailable(f"cannot create the stream {name!r}: {error['description']}")
+
+    async def publish(self, batch: Sequence[Outgoing[Message]], seconds: float) -> None:
+        """Settle each of `batch`, in this order. What takes longer than `seconds` is not settled."""
+        for outgoing in batch:
+            if len(outgoing.item.payload) > self.link.max_payload:
+                outgoing.refused(f"the server takes up to {self.link.max_payload} bytes")
+        batch = [outgoing for outgoing in batch if not outgoing.place.done()]
+        left = len(batch)
+
+        def take(index: int, message: Msg) -> bool:
+            nonlocal left
+            answer = msgspec.json.decode(message.data)
+            error = answer.get("error")
+            if error is None:
+                self.saw(answer["stream"], answer["seq"])
+                batch[index].accepted(Position(self.epoch(answer["stream"]), answer["seq"]))
+            elif error["code"] == UNAVAILABLE:
+                raise BusUnavailable(error["description"])
+            else:
+                batch[index].refused(error["description"])
+            left -= 1
+            return not left
+
+        requests = [
+            Request(self._subject(channel), payload, {"Nats-Msg-Id": key})
+            for channel, key, payload, _ in (outgoing.item for outgoing in batch)
+        ]
+        if requests:
+            await self.link.exchange(requests, take, seconds)
+
+    async def mark(self, channel: str, after: int, place: int) -> int:
+        """Have `channel` begin at `place`, or if 0 right there. Returns where the mark stands.
+
+        That is 0 if something was stored since `after`: then there is none.
+        """
+        payload = msgspec.msgpack.encode(Entry("", 0, 0.0, None, place))
+        expected = {"Nats-Expected-Last-Subject-Sequence": str(after)}
+        answer = await self._ask(Request(self._subject(channel), payload, expected))
+        if (error := answer.get("error")) and error["err_code"] != NOT_LAST:
+            raise BusUnavailable(error["description"])
+        return 0 if error else int(answer["seq"])
+
+    async def purge(self, channel: str, **what: int) -> None:
+        """Let go of messages of `channel`: `keep` so many, or all before the one at `seq`."""
+        answer = await self._api(f"STREAM.PURGE.{self.name}", filter=self._subject(channel), **what)
+        if error := answer.get("error"):
+            raise BusUnavailable(error["description"])
+
+    async def last(self, channels: Sequence[str]) -> dict[str, Stored]:
+        """The last message of each channel that has any."""
+        subjects = {channel: self._subject(channel) for channel in channels}
+        if not self.replicated:
+            return dict(await self._get(multi_last=list(subjects.values()), batch=len(subjects)))
+        found = {}
+        for channel, subject in subjects.items():  # any replica may answer the other way, the leader knows the last one
+            message = (await self._api(f"STREAM.MSG.GET.{self.name}", last_by_subj=subject)).get("message")
+            if message is not None:
+                data = base64.b64decode(message.get("data", ""))
+                found[channel] = Stored(self.name, message["seq"], entry_of(data), _seconds(message["time"]))
+        return found
+
+    async def page(self, channel: str, seq: int, count: int) -> list[Stored]:
+        """At most `count` messages of `channel` from `seq` on."""
+        found = await self._get(seq=max(1, seq), next_by_subj=self._subject(channel), batch=count, max_bytes=PAGE_BYTES)
+        return [stored for _, stored in found]
+
+    async def _get(self, **request: object) -> list[tuple[str, Stored]]:
+        found: list[tuple[str, Stored]] = []
+
+        def take(_: int, message: Msg) -> bool:
+            headers: Mapping[str, str] = message.headers or {}
+            if "Status" in headers:
+                if headers["Status"] not in ("204", "404"):  # the end; nothing there
+                    raise BusUnavailable(f"the stream answers {headers['Status']} {headers.get('Description', '')}")
+                return True
+            channel = unquote(headers["Nats-Subject"].rpartition(".")[2])
+            at, pending = _seconds(headers["Nats-Time-Stamp"]), int(headers.get("Nats-Num-Pending", 0))
+            entry = entry_of(message.data)
+            found.append((channel, Stored(headers["Nats-Stream"], int(headers["Nats-Sequence"]), entry, at, pending)))
+            return False
+
+        await self.link.exchange([Request(f"{API}DIRECT.GET.{self.name}", msgspec.json.encode(request))], take)
+        return found
+
+    async def _api(self, verb: str, **request: object) -> dict[str, Any]:
+        return await self._ask(Request(API + verb, msgspec.json.encode(request)))
+
+    async def _ask(self, request: Request) -> dict[str, Any]:
+        answers: list[dict[str, Any]] = []
+
+        def take(_: int, message: Msg) -> bool:
+            answers.append(msgspec.json.decode(message.data))
+            return True
+
+        await self.link.exchange([request], take)
+        return answers[0]
+
+    def _subject(self, channel: str) -> str:
+        return f"{self._target.prefix}.in.{_token(channel)}"
+
+
+def entry_of(payload: bytes) -> Entry:
+    """What a message holds; one that is not ours is no publication."""
+    try:
+        return msgspec.msgpack.decode(payload, type=Entry)
+    except (msgspec.DecodeError, ValueError):
+        return Entry("", 0, 0.0, None)
+
+
+def _token(channel: str) -> str:
+    """A channel's name as one token of a subject: `.`, `*`, `>` and blanks have a meaning there."""
+    return quote(channel, safe=":/").replace(".", "%2E")
+
+
+def _seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()

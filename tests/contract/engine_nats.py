@@ -1,0 +1,27 @@
+"""A NATS server with JetStream."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+from cluster.bus import Bus, connect
+from cluster.settings import load
+
+from .engines import PATIENT, Server, free_ports, program
+
+
+class Nats(Server):
+    def __init__(self) -> None:
+        super().__init__()
+        self._port = free_ports(1)
+
+    def connect(self, **changes: Any) -> Bus:
+        return connect(load(**PATIENT | {"bus_url": f"nats://127.0.0.1:{self._port}/?prefix=contract"} | changes))
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        configuration = self.directory / "nats.conf"
+        configuration.write_text(
+            f'listen: "127.0.0.1:{self._port}"\njetstream {{ store_dir: "{self.directory}" }}\nmax_payload: 33554432\n'
+        )
+        return subprocess.Popen([program("nats-server"), "-c", str(configuration)], stderr=subprocess.DEVNULL)
