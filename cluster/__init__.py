@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .calls import Allow, Call, Welcome
     from .channel import Channel
     from .connection import Connection
     from .envelope import Envelope
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
         CloseCode,
         ClusterError,
         ConfigurationError,
+        Disconnection,
         PayloadError,
         PublishError,
         PublishRefused,
+        ReplyError,
     )
     from .events import MIDDLEWARE_ID, dispatch
     from .integration import Hub, HubDependency, get_hub
@@ -35,14 +38,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MIDDLEWARE_ID",
+    "Allow",
     "BusError",
     "BusUnavailable",
+    "Call",
     "Channel",
     "ChannelError",
     "CloseCode",
     "ClusterError",
     "ConfigurationError",
     "Connection",
+    "Disconnection",
     "Envelope",
     "Hub",
     "HubDependency",
@@ -51,22 +57,27 @@ __all__ = [
     "Publication",
     "PublishError",
     "PublishRefused",
+    "ReplyError",
     "RequestIds",
     "Retention",
     "Settings",
+    "Welcome",
     "dispatch",
     "get_hub",
 ]
 
 _HOMES = {
+    "Allow": "calls",
     "BusError": "errors",
     "BusUnavailable": "errors",
+    "Call": "calls",
     "Channel": "channel",
     "ChannelError": "errors",
     "CloseCode": "errors",
     "ClusterError": "errors",
     "ConfigurationError": "errors",
     "Connection": "connection",
+    "Disconnection": "errors",
     "Envelope": "envelope",
     "Hub": "integration",
     "HubDependency": "integration",
@@ -76,9 +87,11 @@ _HOMES = {
     "Publication": "stream",
     "PublishError": "errors",
     "PublishRefused": "errors",
+    "ReplyError": "errors",
     "RequestIds": "logs",
     "Retention": "stream",
     "Settings": "settings",
+    "Welcome": "calls",
     "dispatch": "events",
     "get_hub": "integration",
 }

@@ -4,40 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cached_property
 from typing import Annotated, Any, Self, TypeVar, overload
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketState
 
 from . import hub
-from .bus import connect
-from .channel import Channel, encode
 from .connection import Connection
+from .declaring import DeclaringHub
 from .errors import BusUnavailable, ChannelError, CloseCode, ClusterError
-from .events import EventForwarder, EventName
 from .heartbeat import Heartbeat
 from .intake import ClientLimits
 from .listener import Listener
 from .settings import Settings, load
 from .status import status_router
-from .stream import Position, Retention
+from .stream import Position
 
 logger = logging.getLogger(__name__)
 
-P = TypeVar("P")
 A = TypeVar("A")
 
 
-def _itself(payload: Any) -> Any:
-    return payload
-
-
-class Hub(hub.Hub):
+class Hub(DeclaringHub):
     """One per application. `Hub.from_env()` reads the settings from the environment.
 
     hub = Hub.from_env()
@@ -46,17 +38,10 @@ class Hub(hub.Hub):
     """
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(
-            connect(settings),
-            retention=Retention(settings.history_size, settings.history_seconds),
-            max_bytes=settings.max_message_bytes,
-        )
-        self.settings = settings
+        super().__init__(settings)
         self.connections: set[Connection[Any]] = set()
         self.draining = False
-        self.events = EventForwarder()
         self.heartbeat = Heartbeat(self, settings.heartbeat_interval, lambda: (self.ready, len(self.connections)))
-        self._declared: list[Channel[Any]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._limits = ClientLimits(
             max_message_bytes=settings.max_message_bytes,
@@ -89,7 +74,8 @@ class Hub(hub.Hub):
         await self.start()
         self.events.enter()
         self.spawn(self.heartbeat.run(), "heartbeat")
-        for channel in self._declared:
+        self._application.bind(app)
+        for channel in self.declared:
             for handler in channel.handlers:
                 listener = Listener(channel, handler)
                 self.spawn(listener.run(), f"listener of {channel.pattern}")
@@ -107,74 +93,16 @@ class Hub(hub.Hub):
             await self.stop()
             self._loop = None
 
-    @property
-    def declared(self) -> tuple[Channel[Any], ...]:
-        """The channels declared, in the order they were."""
-        return tuple(self._declared)
-
     @cached_property
     def router(self) -> APIRouter:
         """`/healthz`, `/readyz`, `/api/cluster` and what `cluster verify` needs."""
         return status_router(self)
-
-    def channel(
-        self,
-        pattern: str,
-        *,
-        publishes: type[P] | None = None,
-        history: Retention | None = None,
-    ) -> Channel[P]:
-        """Declare a channel, or with `{parameters}` a family of channels.
-
-        `publishes`: the type every publication is checked against, a Pydantic model as a rule. `history`: what
-        is kept, else HISTORY_SIZE and HISTORY_SECONDS. Raises `ChannelError` when it is declared already.
-        """
-        hub.check_public(pattern)
-        if history is not None and (not isinstance(history.size, int) or history.size < 0 or history.seconds < 0):
-            raise ChannelError(f"channel {pattern!r}: {history} is no number of publications and seconds to keep")
-        if any(declared.pattern == pattern for declared in self._declared):
-            raise ChannelError(f"channel {pattern!r} is declared already")
-        declared = Channel(pattern, publishes, history, self._publish_encoded)
-        self._declared.append(declared)
-        return declared
-
-    async def publish(self, channel: str, message: Any, *, id: str | None = None) -> Position:
-        """Publish `message` to every client of `channel`, in every worker, and return its place.
-
-        `message` is a Pydantic model or anything JSON can hold; a declared channel's type is enforced. The same
-        `id` again is the same publication: use it to repeat after a `PublishError`. Raises `PayloadError`,
-        `ChannelError`, `PublishError`, `PublishRefused`.
-        """
-        hub.check_public(channel)
-        declared = self._declaration(channel)
-        if declared is None:
-            return await self.publish_bytes(channel, encode(message), id=id)
-        return await self.publish_bytes(channel, declared.encode(message), id=id)
 
     def publish_from_thread(self, channel: str, message: Any, *, id: str | None = None) -> Position:
         """`publish`, for code in a thread, such as a `def` endpoint. Blocks until the bus has accepted it."""
         if self._loop is None:
             raise ClusterError("the hub does not run: the application needs `lifespan=hub.lifespan`")
         return asyncio.run_coroutine_threadsafe(self.publish(channel, message, id=id), self._loop).result()
-
-    def forward(
-        self,
-        event: type[BaseModel] | EventName,
-        *,
-        to: str | Channel[Any] | Callable[[Any], str],
-        message: Callable[[Any], Any] = _itself,
-    ) -> None:
-        """Publish every dispatched `event` on the channel `to`, or on the one that `to(payload)` names.
-
-        What is published is `message(payload)`, by default the payload itself.
-        """
-        if isinstance(to, Channel):
-            to = to.name()
-
-        async def publish(payload: Any) -> Position:
-            return await self.publish(to if isinstance(to, str) else to(payload), message(payload))
-
-        self.events.forward(event, publish)
 
     @overload
     def attach(
@@ -228,18 +156,6 @@ class Hub(hub.Hub):
             # What was handed off stays until the client goes.
             if not connection.handed_off:
                 await connection.finish()
-
-    def retention_of(self, channel: str) -> Retention:
-        declared = self._declaration(channel)
-        return self.retention if declared is None or declared.retention is None else declared.retention
-
-    def _declaration(self, channel: str) -> Channel[Any] | None:
-        return next((declared for declared in self._declared if declared.matches(channel)), None)
-
-    async def _publish_encoded(
-        self, channel: str, data: bytes, id: str | None, retention: Retention | None
-    ) -> Position:
-        return await self.publish_bytes(channel, data, id=id, retention=retention)
 
 
 def _send_away(connection: Connection[Any], error: BusUnavailable) -> None:

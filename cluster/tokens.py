@@ -44,11 +44,11 @@ class Expected(NamedTuple):
     issuer: str | None = None
 
 
-class Flag(Struct):
+class Flag(Struct, frozen=True):
     value: bool = False
 
 
-class Override(Struct):
+class Override(Struct, frozen=True):
     """What a token changes of a channel's options. `force_positioning` has no meaning here: recovery includes it."""
 
     presence: Flag | None = None
