@@ -23,6 +23,12 @@ class Entered(msgspec.Struct, array_like=True, frozen=True, tag=1):
     chan_info: bytes = b""
 
     @property
+    def size(self) -> int:
+        """About the bytes of it in a message, if no text goes beyond ASCII."""
+        texts = len(self.channel) + len(self.client) + len(self.user)
+        return texts + len(self.conn_info) + len(self.chan_info) + 16
+
+    @property
     def info(self) -> ClientInfo:
         return ClientInfo(self.user, self.client, msgspec.Raw(self.conn_info), msgspec.Raw(self.chan_info))
 
@@ -32,6 +38,11 @@ class Left(msgspec.Struct, array_like=True, frozen=True, tag=0):
 
     channel: str
     client: str
+
+    @property
+    def size(self) -> int:
+        """As `Entered.size`."""
+        return len(self.channel) + len(self.client) + 16
 
 
 class Changed(msgspec.Struct, array_like=True, tag="changed"):
