@@ -88,7 +88,7 @@ def _objection(request: ChannelRequest, channels: Channels, limits: SessionLimit
             return codes.BAD_REQUEST
         case SubscribeRequest():
             return _no_subscription(request, channels, limits)
-        case PublishRequest() if not memoryview(request.data):
+        case PublishRequest() if not request.data:
             return codes.BAD_REQUEST
         case HistoryRequest(reverse=True) if request.since and not request.since.offset:
             return codes.BAD_REQUEST
@@ -100,7 +100,7 @@ def _objection(request: ChannelRequest, channels: Channels, limits: SessionLimit
 def _no_subscription(request: SubscribeRequest, channels: Channels, limits: SessionLimits) -> Error | None:
     if request.type:
         return codes.NOT_AVAILABLE
-    if memoryview(request.tf):
+    if request.tf:
         return codes.BAD_REQUEST
     if request.channel in channels:
         return codes.ALREADY_SUBSCRIBED

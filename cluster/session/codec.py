@@ -94,20 +94,17 @@ class JsonCodec:
 
     def push(self, publication: stream.Publication, positioned: bool) -> bytes:
         data = publication.data or b""
-        more = b""
-        if data.startswith(content.MARK):
+        more = b',"offset":%d' % publication.offset if positioned else b""
+        if data[:1] == content.MARK:
             held = content.unpack(data)
             if held.binary:
                 raise ValueError("the payload is not JSON")
             data = held.payload
             if held.info:
-                more = b',"info":' + held.info
+                more += b',"info":' + held.info
             if held.tags:
                 more += b',"tags":' + _encode(held.tags)
-        if positioned:
-            more = b'%b,"offset":%d' % (more, publication.offset)
-        text = b'{"push":{"channel":%b,"pub":{"data":%b%b}}}' % (_name(publication.channel), data, more)
-        return one_line(text)
+        return one_line(b"%b%b%b}}}" % (_head(publication.channel), data, more))
 
     def publication(self, publication: stream.Publication, positioned: bool) -> Publication:
         result, binary = unpack(publication, positioned)
@@ -136,15 +133,16 @@ class _Emulation(msgspec.Struct):
 
 
 @lru_cache(4096)
-def _name(channel: str) -> bytes:
-    return _encode(channel)
+def _head(channel: str) -> bytes:
+    return b'{"push":{"channel":%b,"pub":{"data":' % _encode(channel)
 
 
 def one_line(text: bytes) -> bytes:
     """The same JSON without line breaks: they end a message. Those within strings are escaped anyhow."""
-    return text.translate(_SPACES) if b"\n" in text or b"\r" in text else text
+    return text.translate(_SPACES) if LF in text or CR in text else text
 
 
+LF, CR = b"\n\r"
 _SPACES = bytes.maketrans(b"\n\r", b"  ")
 
 JSON = JsonCodec()

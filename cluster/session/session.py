@@ -351,13 +351,13 @@ class Session:
     def refresh(self, refreshed: Refreshed, now: float) -> None:
         """Have the connection expire at another time."""
         self._ends_at = self._end(refreshed.ttl, now)
-        if memoryview(refreshed.info):
+        if refreshed.info:
             self.info = refreshed.info
 
     def _refresh(self, channel: str, refreshed: Refreshed, now: float) -> None:
         if kept := self.subscriptions.get(channel):
             kept.ends_at = self._end(refreshed.ttl, now)
-            if memoryview(refreshed.info):
+            if refreshed.info:
                 kept.info = refreshed.info
 
     def message(self, data: Raw) -> Step:
