@@ -6,7 +6,10 @@ from math import inf
 
 
 class Pings:
-    """Pings every `interval` seconds, each to be answered within `timeout` seconds; 0: no answer is wanted."""
+    """Pings every `interval` seconds, each to be answered within `timeout` seconds.
+
+    0 for `timeout`: no answer is wanted. 0 for `interval`: there are no pings.
+    """
 
     __slots__ = ("_due", "_interval", "_overdue", "_timeout", "_unanswered")
 
@@ -23,7 +26,7 @@ class Pings:
 
     def start(self, now: float, jitter: float) -> None:
         """`jitter`, 0 to 1, says where in the second half of the interval the first ping is."""
-        self._due = now + self._interval * (1 + jitter) / 2
+        self._due = now + self._interval * (1 + jitter) / 2 if self._interval else inf
 
     def stop(self) -> None:
         self._due = self._overdue = inf
