@@ -73,7 +73,8 @@ def _settle(settings: Settings, run_dir: Path) -> Settings:
     if settings.admin_token is None:
         chosen["admin_token"] = secrets.token_urlsafe(24)
     if settings.static_dir is None and settings.app == DEFAULT_APP:
-        chosen["static_dir"] = _conf() / "welcome"
+        # `ui` is there once it has been built; `welcome` needs no building.
+        chosen["static_dir"] = next(place for name in ("ui", "welcome") if (place := _conf() / name).is_dir())
     return settings.model_copy(update=chosen)
 
 

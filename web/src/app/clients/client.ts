@@ -1,0 +1,181 @@
+import { signal } from '@angular/core';
+
+import type { ConnectedTo, ServerMessage } from '../types';
+import { clockOffset } from '../wire/clock';
+import type {
+  OpenTransport,
+  Position,
+  Room,
+  Transport,
+  TransportListener,
+} from '../wire/transport';
+import type { TransportKind } from '../wire/transports';
+import { Ledger } from './ledger';
+
+const SHOWN = 50;
+/** Connections tried to reach a worker that is wanted; then the one there is will do. */
+const ATTEMPTS = 8;
+
+/** One push, as a client received it. */
+export interface Push {
+  /** Counts up, in the order of arrival. */
+  readonly number: number;
+  /** PID of the worker at which it was initiated, and of the worker that delivered it. */
+  readonly from: number;
+  readonly to: number;
+  readonly position: Position;
+  /** When it arrived, in milliseconds since 1970. */
+  readonly arrived: number;
+  /** Milliseconds from the worker at which it was initiated to this page. */
+  readonly latency: number;
+  /** It was published while this client was away. */
+  readonly recovered: boolean;
+}
+
+export type ClientState = 'connecting' | 'connected' | 'closed';
+
+/** What a client has to know of the others. */
+export interface Surroundings {
+  open(kind: TransportKind): OpenTransport;
+  /** Whether another client sits on this worker already, though there are workers without one. */
+  crowded(pid: number, client: Client): boolean;
+  /** Whether there are other workers than this one. */
+  alternatives(pid: number): boolean;
+}
+
+/** A client of the cluster, as a panel shows it. It outlives its connections and keeps its position through them. */
+export class Client {
+  readonly state = signal<ClientState>('connecting');
+  /** Why it is not connected. */
+  readonly reason = signal('');
+  readonly worker = signal<ConnectedTo | null>(null);
+  /** When it was connected, in milliseconds since 1970. */
+  readonly since = signal(0);
+  /** Milliseconds from being without a connection to having one. */
+  readonly took = signal(0);
+  /** How often it was connected. */
+  readonly connections = signal(0);
+  /** Newest first. */
+  readonly pushes = signal<readonly Push[]>([]);
+  readonly kind = signal<TransportKind>('websocket');
+
+  private readonly ledger = new Ledger();
+  readonly counters = signal(this.ledger.counters);
+
+  private transport: Transport | undefined;
+  private clock = 0;
+  private pushed = 0;
+
+  constructor(
+    readonly name: string,
+    readonly channel: Room,
+    kind: TransportKind,
+    private readonly surroundings: Surroundings,
+  ) {
+    this.kind.set(kind);
+    this.open((pid) => surroundings.crowded(pid, this));
+  }
+
+  /** Have everyone on the channel notified. */
+  push(): void {
+    this.transport?.push();
+  }
+
+  /** Leave this worker for another one, without missing anything. */
+  reconnect(): void {
+    const old = this.worker()?.pid;
+    const elsewhere = old !== undefined && this.surroundings.alternatives(old);
+    this.replace((pid) => elsewhere && pid === old);
+  }
+
+  /** Go on over another transport. */
+  use(kind: TransportKind): void {
+    this.kind.set(kind);
+    this.replace((pid) => this.surroundings.crowded(pid, this));
+  }
+
+  close(): void {
+    this.transport?.close();
+    this.transport = undefined;
+  }
+
+  /** The old connection stays until there is a new one: nginx sends who comes to where there are fewest. */
+  private replace(avoid: (pid: number) => boolean): void {
+    this.open(avoid, this.transport ? [this.transport] : []);
+  }
+
+  private open(avoid: (pid: number) => boolean, held: readonly Transport[] = []): void {
+    let looking = true;
+    let asked = Date.now();
+    const current = () => this.transport === transport;
+    const listener: TransportListener = {
+      connecting: (reason) => {
+        if (!current() && transport) return;
+        if (this.state() !== 'connecting') asked = Date.now();
+        this.state.set('connecting');
+        this.reason.set(reason);
+      },
+      connected: (worker) => {
+        if (!current()) return;
+        if (looking && held.length < ATTEMPTS && avoid(worker.pid)) {
+          this.open(avoid, [...held, transport]);
+          return;
+        }
+        looking = false;
+        held.forEach((other) => other.close());
+        this.settle(worker, asked);
+      },
+      subscribed: (position, recovered) => {
+        if (!current()) return;
+        this.ledger.begin(position, recovered);
+        this.counters.set(this.ledger.counters);
+      },
+      published: (message, position) => {
+        if (current()) this.take(message, position);
+      },
+      closed: (reason) => {
+        if (!current()) return;
+        held.forEach((other) => other.close());
+        this.state.set('closed');
+        this.reason.set(reason);
+      },
+    };
+    const transport: Transport = this.surroundings.open(this.kind())(
+      this.channel,
+      this.ledger.position,
+      listener,
+    );
+    this.transport = transport;
+  }
+
+  private settle(worker: ConnectedTo, asked: number): void {
+    const now = Date.now();
+    this.clock = clockOffset(asked, worker.report_time, now);
+    this.worker.set(worker);
+    this.since.set(now);
+    this.took.set(now - asked);
+    this.connections.update((count) => count + 1);
+    this.state.set('connected');
+    this.reason.set('');
+  }
+
+  private take(message: ServerMessage, position: Position): void {
+    if (message.push_type !== 'notified_by') return;
+    const worker = this.worker();
+    const recovered = message.report_time < (worker?.report_time ?? 0);
+    const isNew = this.ledger.take(position, recovered);
+    this.counters.set(this.ledger.counters);
+    if (!isNew) return;
+    const arrived = Date.now();
+    const push: Push = {
+      number: ++this.pushed,
+      from: message.pid,
+      to: worker?.pid ?? 0,
+      position,
+      arrived,
+      latency: Math.max(0, arrived + this.clock - message.report_time),
+      recovered,
+    };
+    this.pushes.update((pushes) => [push, ...pushes.slice(0, SHOWN - 1)]);
+  }
+}

@@ -1,0 +1,226 @@
+import {
+  ChangeDetectionStrategy,
+  Component,
+  computed,
+  DestroyRef,
+  effect,
+  ElementRef,
+  inject,
+  signal,
+  untracked,
+} from '@angular/core';
+
+import { Cluster } from '../cluster/cluster';
+import { Clients } from './clients';
+
+const HEIGHT = 248;
+const CLIENT_Y = 26;
+const NGINX_Y = 92;
+const WORKER_Y = 156;
+const FORWARDER_Y = 222;
+const WORKER_WIDTH = 116;
+const GAP = 10;
+/** Milliseconds a pulse takes from the worker where it begins to every client; see topology.css. */
+const PULSE = 1500;
+
+/** The path of a push: clients, nginx, workers, forwarder, as they are connected now. */
+@Component({
+  selector: 'app-topology',
+  host: { class: 'topology' },
+  template: `
+    <svg
+      [attr.viewBox]="'0 0 ' + width() + ' ' + height"
+      [attr.height]="height"
+      role="img"
+      [attr.aria-label]="story()"
+    >
+      @for (link of links(); track link.key) {
+        <path class="link" [attr.d]="link.d" [attr.data-slot]="link.slot" />
+      }
+      @for (pulse of pulses(); track pulse.key) {
+        @for (leg of pulse.legs; track $index) {
+          <path
+            class="pulse"
+            pathLength="100"
+            [attr.d]="leg.d"
+            [attr.data-leg]="leg.number"
+            [attr.data-slot]="pulse.slot"
+          />
+        }
+      }
+      <rect class="band" x="0" [attr.y]="nginxY - 11" [attr.width]="width()" height="22" rx="11" />
+      <text class="band-label" [attr.x]="width() / 2" [attr.y]="nginxY">nginx · one port</text>
+      @for (client of clients(); track client.name) {
+        <g
+          class="client"
+          [attr.data-slot]="client.slot"
+          [attr.transform]="'translate(' + client.x + ' ' + clientY + ')'"
+        >
+          <circle r="18" />
+          <text>{{ client.name }}</text>
+        </g>
+      }
+      @for (worker of workers(); track worker.key) {
+        <g
+          class="worker"
+          [attr.data-slot]="worker.slot"
+          [class.down]="worker.pid === null"
+          [attr.transform]="'translate(' + worker.x + ' ' + workerY + ')'"
+        >
+          <rect
+            [attr.x]="-worker.width / 2"
+            y="-22"
+            [attr.width]="worker.width"
+            height="44"
+            rx="8"
+          />
+          <text y="-7" class="name">{{ worker.name }}</text>
+          <text y="10" class="number">{{ worker.pid ?? 'down' }}</text>
+        </g>
+      }
+      <g
+        class="forwarder"
+        [class.down]="!forwarder()"
+        [attr.transform]="'translate(' + width() / 2 + ' ' + forwarderY + ')'"
+      >
+        <rect x="-76" y="-16" width="152" height="32" rx="8" />
+        <text>{{ forwarder() ? 'ZeroMQ forwarder' : 'forwarder is down' }}</text>
+      </g>
+    </svg>
+  `,
+  changeDetection: ChangeDetectionStrategy.OnPush,
+})
+export class Topology {
+  protected readonly height = HEIGHT;
+  protected readonly clientY = CLIENT_Y;
+  protected readonly nginxY = NGINX_Y;
+  protected readonly workerY = WORKER_Y;
+  protected readonly forwarderY = FORWARDER_Y;
+
+  private readonly cluster = inject(Cluster);
+  private readonly store = inject(Clients);
+  protected readonly width = signal(720);
+  protected readonly pulses = signal<readonly Pulse[]>([]);
+
+  protected readonly workers = computed(() => {
+    const rows = this.cluster.rows().filter((row) => row.role === 'worker');
+    const share = this.width() / rows.length;
+    return rows.map((row, index) => ({
+      key: row.key,
+      name: row.name,
+      pid: row.pid,
+      slot: row.pid === null ? null : this.cluster.slot(row.pid),
+      x: share * (index + 0.5),
+      width: Math.min(WORKER_WIDTH, share - GAP),
+    }));
+  });
+
+  protected readonly forwarder = computed(
+    () => this.cluster.rows().find((row) => row.role === 'forwarder')?.state !== 'BACKOFF',
+  );
+
+  protected readonly clients = computed(() => {
+    const clients = this.store.list();
+    return clients.map((client, index) => {
+      const pid = client.state() === 'connected' ? (client.worker()?.pid ?? null) : null;
+      return {
+        name: client.name,
+        pid,
+        slot: pid === null ? null : this.cluster.slot(pid),
+        x: (this.width() / clients.length) * (index + 0.5),
+      };
+    });
+  });
+
+  protected readonly links = computed(() => [
+    ...this.workers().map((worker) => ({
+      key: `forwarder ${worker.key}`,
+      slot: null,
+      d: this.toForwarder(worker.x),
+    })),
+    ...this.clients().flatMap((client) => {
+      const worker = this.workers().find((worker) => worker.pid === client.pid);
+      return worker
+        ? [{ key: `client ${client.name}`, slot: worker.slot, d: toClient(worker.x, client.x) }]
+        : [];
+    }),
+  ]);
+
+  protected readonly story = computed(() => {
+    const bound = this.clients().map(({ name, pid }) =>
+      pid === null
+        ? `Client ${name} is connecting.`
+        : `Client ${name} is connected to worker ${pid}.`,
+    );
+    return `${bound.join(' ')} nginx stands between clients and workers; a forwarder joins the workers.`;
+  });
+
+  constructor() {
+    const host = inject<ElementRef<HTMLElement>>(ElementRef).nativeElement;
+    const observer = new ResizeObserver(() => this.width.set(Math.max(host.clientWidth, 1)));
+    observer.observe(host);
+    const timers = new Set<ReturnType<typeof setTimeout>>();
+    inject(DestroyRef).onDestroy(() => {
+      observer.disconnect();
+      timers.forEach(clearTimeout);
+    });
+
+    let shown = untracked(this.store.newest)?.position.offset;
+    effect(() => {
+      const push = this.store.newest();
+      if (!push || push.position.offset === shown) return;
+      shown = push.position.offset;
+      const pulse = untracked(() => this.pulse(push.from, push.position.offset));
+      if (!pulse) return;
+      this.pulses.update((pulses) => [...pulses, pulse]);
+      const timer = setTimeout(() => {
+        timers.delete(timer);
+        this.pulses.update((pulses) => pulses.filter((other) => other !== pulse));
+      }, PULSE);
+      timers.add(timer);
+    });
+  }
+
+  private pulse(from: number, key: number): Pulse | null {
+    const origin = this.workers().find((worker) => worker.pid === from);
+    if (!origin) return null;
+    return {
+      key,
+      slot: origin.slot,
+      legs: [
+        { number: 1, d: this.toForwarder(origin.x) },
+        ...this.workers()
+          .filter((worker) => worker.pid !== null)
+          .map((worker) => ({ number: 2, d: this.fromForwarder(worker.x) })),
+        ...this.clients().flatMap((client) => {
+          const worker = this.workers().find((worker) => worker.pid === client.pid);
+          return worker ? [{ number: 3, d: toClient(worker.x, client.x) }] : [];
+        }),
+      ],
+    };
+  }
+
+  private toForwarder(x: number): string {
+    return curve(x, WORKER_Y + 22, this.width() / 2, FORWARDER_Y - 16);
+  }
+
+  private fromForwarder(x: number): string {
+    return curve(this.width() / 2, FORWARDER_Y - 16, x, WORKER_Y + 22);
+  }
+}
+
+interface Pulse {
+  readonly key: number;
+  readonly slot: number | null;
+  readonly legs: readonly { readonly number: number; readonly d: string }[];
+}
+
+function toClient(worker: number, client: number): string {
+  return curve(worker, WORKER_Y - 22, client, CLIENT_Y + 18);
+}
+
+/** A curve that leaves and arrives upright. */
+function curve(x1: number, y1: number, x2: number, y2: number): string {
+  const middle = (y1 + y2) / 2;
+  return `M${x1} ${y1}C${x1} ${middle} ${x2} ${middle} ${x2} ${y2}`;
+}
