@@ -146,9 +146,9 @@ class LiveChannel:
         assert self.cursor is not None, "only an open channel is reset"
         self.cursor.reset(position)
         self.log = Log(position.offset, self._retention, LOG_BYTES)
-        for audience in self._audiences.values():
+        for audience in list(self._audiences.values()):
             audience.flush()
-            for subscriber in audience.members:
+            for subscriber in list(audience.members):  # it may leave
                 subscriber.reset(self.name, position)
         self._move()
 

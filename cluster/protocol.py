@@ -205,8 +205,9 @@ class HttpProtocol(HttpToolsProtocol):
         return self._farewell is not None
 
     def close(self, code: int, reason: str) -> None:
-        """Let the response end with a word about why."""
+        """Let the response end with a word about why, and the connection with it."""
         if self._farewell is not None:
+            self.cycle.keep_alive = False
             self._farewell(code, reason)
 
     def abort(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -13,7 +13,19 @@ from starlette.websockets import WebSocket
 
 from .audience import Join
 from .errors import CloseCode
-from .protocol import CLOSE_TIMEOUT, EXTENSION, TOO_SLOW, FanoutProtocol, deflated_frame, text_frame
+from .framing import Framing, websocket_frames, websocket_messages
+from .protocol import (
+    CLOSE_TIMEOUT,
+    EXTENSION,
+    TOO_SLOW,
+    FanoutProtocol,
+    binary_frame,
+    deflated_binary_frame,
+    deflated_frame,
+    text_frame,
+)
+from .session.codec import JSON, Codec
+from .session.protobuf import PROTOBUF
 
 DONE = (1000, "done")
 
@@ -29,6 +41,12 @@ class Sink(Protocol):
 
     @staticmethod
     def frame(text: bytes) -> Any: ...
+
+    framings: Mapping[Codec, Framing]
+    """What makes frames of the client protocol's messages, instead of `frame` and `join`."""
+
+    def stop_pings(self) -> None:
+        """Send no WebSocket pings, if this server can be told: the client protocol has its own."""
 
     def write(self, frame: Any) -> None:
         """Send `frame`. A client for which too much is waiting is closed with 3008 instead."""
@@ -58,6 +76,10 @@ class TransportSink:
     __slots__ = ("_protocol", "close", "receive", "write")
 
     join: Join | None = b"".join
+    framings: Mapping[Codec, Framing] = {
+        JSON: websocket_frames(JSON, text_frame),
+        PROTOBUF: websocket_frames(PROTOBUF, binary_frame),
+    }
 
     def __init__(self, protocol: FanoutProtocol, websocket: WebSocket, limit: int) -> None:
         protocol.limit = limit
@@ -69,6 +91,9 @@ class TransportSink:
     @staticmethod
     def frame(text: bytes) -> bytes:
         return text_frame(text)
+
+    def stop_pings(self) -> None:
+        self._protocol.stop_keepalive()
 
     async def room(self) -> None:
         await self._protocol.room()
@@ -90,6 +115,11 @@ class DeflatingSink(TransportSink):
 
     __slots__ = ()
 
+    framings: Mapping[Codec, Framing] = {
+        JSON: websocket_frames(JSON, deflated_frame),
+        PROTOBUF: websocket_frames(PROTOBUF, deflated_binary_frame),
+    }
+
     @staticmethod
     def frame(text: bytes) -> bytes:
         return deflated_frame(text)
@@ -99,6 +129,7 @@ class AsgiSink:
     """Messages go through `send`, one after another, in a task of their own."""
 
     join: Join | None = None
+    framings: Mapping[Codec, Framing] = {codec: websocket_messages(codec) for codec in (JSON, PROTOBUF)}
 
     def __init__(self, websocket: WebSocket, limit: int) -> None:
         self._limit = limit
@@ -106,7 +137,7 @@ class AsgiSink:
         self._websocket = websocket
         self._send = websocket._send
         self._closed = asyncio.get_running_loop().create_future()
-        self._messages: deque[str] = deque()
+        self._messages: deque[str | bytes] = deque()
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -117,7 +148,10 @@ class AsgiSink:
     def frame(text: bytes) -> str:
         return text.decode()
 
-    def write(self, frame: str) -> None:
+    def stop_pings(self) -> None:
+        pass
+
+    def write(self, frame: str | bytes) -> None:
         if self._close is not None or self._writer.done():
             return
         if self._queued + len(frame) > self._limit:
@@ -172,7 +206,7 @@ class AsgiSink:
                 self._wake.clear()
                 while self._messages:
                     frame = self._messages[0]
-                    await self._send({"type": "websocket.send", "text": frame})
+                    await self._send({"type": "websocket.send", "text" if isinstance(frame, str) else "bytes": frame})
                     if self._messages:
                         self._messages.popleft()
                         self._queued -= len(frame)

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import socket
 from pathlib import Path
+from typing import TypeGuard
 
 import uvicorn
 
 from .errors import CloseCode
-from .protocol import FanoutProtocol
+from .protocol import FanoutProtocol, HttpProtocol
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ BATCHES = 10
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that sends its WebSocket clients away before it closes anything."""
+    """A uvicorn server that sends its clients away before it closes anything."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
@@ -32,7 +33,7 @@ class Server(uvicorn.Server):
         """Close the clients with 3001 in portions over a quarter of `seconds`, then wait for them to go."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds / 2
-        clients = [c for c in self.server_state.connections if isinstance(c, FanoutProtocol)]
+        clients = [c for c in self.server_state.connections if _is_client(c)]
         portion = -(-len(clients) // BATCHES)
         for start in range(0, len(clients), portion or 1):
             for client in clients[start : start + portion]:
@@ -52,6 +53,7 @@ def serve(settings: Settings, app: str, port: int, path: Path | None = None) -> 
         host=settings.host if settings.direct else "127.0.0.1",
         port=port,
         ws=FanoutProtocol,
+        http=HttpProtocol,
         ws_max_size=settings.max_message_bytes,
         ws_ping_interval=settings.ping_interval,
         ws_ping_timeout=settings.ping_timeout,
@@ -63,6 +65,10 @@ def serve(settings: Settings, app: str, port: int, path: Path | None = None) -> 
         log_config=None,
     )
     Server(config).run(None if path is None else [config.bind_socket(), _listen(path)])
+
+
+def _is_client(connection: object) -> TypeGuard[FanoutProtocol | HttpProtocol]:
+    return isinstance(connection, FanoutProtocol) or (isinstance(connection, HttpProtocol) and connection.endless)
 
 
 def _listen(path: Path) -> socket.socket:

@@ -19,6 +19,7 @@ LAYERS: dict[int, set[str]] = {
         "errors",
         "limits",
         "messages",
+        "origins",
         "peers",
         "presence",
         "render",
@@ -58,9 +59,22 @@ LAYERS: dict[int, set[str]] = {
         "journal",
     },
     # The hub: channels and who receives them.
-    2: {"audience", "channel", "declarations", "exchange", "hub", "live", "node", "registry"},
+    2: {"audience", "channel", "declarations", "exchange", "history", "hub", "live", "node", "registry"},
     # The transports: what a client is connected to.
-    3: {"backend", "connection", "intake", "listener", "protocol", "sink"},
+    3: {
+        "backend",
+        "client",
+        "connection",
+        "framing",
+        "intake",
+        "listener",
+        "protocol",
+        "service",
+        "sink",
+        "transports",
+        "transports.stream",
+        "transports.websocket",
+    },
     # FastAPI, the command line, supervision, the demo application.
     4: {
         "",  # cluster/__init__.py
@@ -73,6 +87,7 @@ LAYERS: dict[int, set[str]] = {
         "control",
         "declaring",
         "directory",
+        "endpoints",
         "events",
         "heartbeat",
         "integration",

@@ -1,0 +1,1 @@
+"""What a client of the client protocol may be connected by."""
