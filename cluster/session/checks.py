@@ -88,6 +88,8 @@ def _objection(request: ChannelRequest, channels: Channels, limits: SessionLimit
             return codes.BAD_REQUEST
         case SubscribeRequest():
             return _no_subscription(request, channels, limits)
+        case PublishRequest() if request.type:
+            return codes.NOT_AVAILABLE
         case PublishRequest() if not request.data:
             return codes.BAD_REQUEST
         case HistoryRequest(reverse=True) if request.since and not request.since.offset:

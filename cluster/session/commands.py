@@ -69,8 +69,11 @@ class UnsubscribeRequest(Struct, omit_defaults=True):
 
 
 class PublishRequest(Struct, omit_defaults=True):
+    """`type` is not 0 where more is meant than a publication in a stream."""
+
     channel: str = ""
     data: Raw = NOTHING
+    type: Int32 = 0
 
 
 class PresenceRequest(Struct, omit_defaults=True):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, Message
@@ -125,7 +124,7 @@ def _struct(message: Message) -> Any:
     return getattr(commands, message.DESCRIPTOR.name)(**values)
 
 
-def _value(field: FieldDescriptor, value: Any) -> Any:
+def _value(field: Any, value: Any) -> Any:
     if isinstance(value, str | int):
         return value
     if isinstance(value, bytes):

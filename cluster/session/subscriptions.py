@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, inf
+from math import ceil
 
 from msgspec import Raw
 
-from .commands import NOTHING, Subscribe, SubscribeResult
+from .commands import Subscribe, SubscribeResult
 from .outcomes import Subscribed
 
 LONGEST_TTL = 365 * 24 * 3600
@@ -26,8 +26,8 @@ class Subscription:
     offsets: bool
     positioned: bool
     join_leave: bool
-    info: Raw = NOTHING
-    ends_at: float = inf
+    info: Raw
+    ends_at: float
 
 
 def subscription(granted: Subscribed, server_side: bool, ends_at: float) -> Subscription:
