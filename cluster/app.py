@@ -1,4 +1,4 @@
-"""The demo application: one message reaches every plain WebSocket client of every worker.
+"""The demo application: one message reaches every client of every worker, over plain WebSockets and over the SDKs.
 
 It is open to everyone who can reach it. That is what a demonstration is for; an application of your own decides.
 """
@@ -9,20 +9,32 @@ import os
 import socket
 import time
 
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI, HTTPException, WebSocket
 from pydantic import BaseModel
 
+from .calls import Welcome
 from .errors import ChannelError, CloseCode
 from .events import dispatch
 from .integration import Hub, position_asked
+from .load import Load
 from .logs import RequestIds
-from .messages import ClientMessage, ConnectedTo, NotifiedBy, ServerMessage
+from .messages import ClientMessage, ConnectedTo, NotifiedBy, PushRequest, ServerMessage
 
 HOST = socket.gethostname()
 
 hub = Hub.from_env()
-notifications = hub.channel("notifications", publishes=ServerMessage)
-chat = hub.channel("chat:{room}", publishes=ServerMessage)
+notifications = hub.channel("notifications", publishes=ServerMessage, recovery="stream", allow_subscribe="anyone")
+chat = hub.channel(
+    "chat:{room}",
+    publishes=ServerMessage,
+    recovery="stream",
+    presence=True,
+    join_leave=True,
+    allow_subscribe="anyone",
+    allow_history="anyone",
+    allow_presence="anyone",
+)
+load = Load(hub)
 
 
 class PushInitiated(BaseModel):
@@ -37,6 +49,7 @@ hub.forward(PushInitiated, to=lambda event: event.channel, message=lambda event:
 app = FastAPI(title=hub.settings.api_name, lifespan=hub.lifespan)
 app.add_middleware(RequestIds)
 app.include_router(hub.router)
+app.include_router(load.router)
 
 
 @app.get("/")
@@ -64,16 +77,34 @@ async def ws(websocket: WebSocket) -> None:
         joined = channel or notifications.name()
         if channel is None:  # without positions the greeting is all that tells a client it is subscribed
             await connection.subscribe(joined)
-        connection.send(ConnectedTo(host=HOST, pid=os.getpid(), report_time=_milliseconds()))
+        connection.send(_greeting())
         if channel is not None:
             await connection.subscribe(joined, since)
         await connection.serve(lambda connection, message: notify(joined))
+
+
+@hub.on_connect
+async def welcome() -> Welcome:
+    """Let every client of an SDK in, and tell it its worker."""
+    return Welcome(data=_greeting())
+
+
+@hub.rpc("push")
+async def push(request: PushRequest) -> None:
+    """Notify everyone on a channel."""
+    if not (chat.matches(request.channel) or notifications.matches(request.channel)):
+        raise HTTPException(404, "unknown channel: notifications or chat:ROOM")
+    notify(request.channel)
 
 
 def notify(channel: str) -> None:
     """Say that a client of this worker initiated a push."""
     push = NotifiedBy(host=HOST, pid=os.getpid(), report_time=_milliseconds())
     dispatch(PushInitiated(channel=channel, push=push))
+
+
+def _greeting() -> ConnectedTo:
+    return ConnectedTo(host=HOST, pid=os.getpid(), report_time=_milliseconds())
 
 
 def _milliseconds() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import Sequence
@@ -132,8 +133,17 @@ def types(settings: Settings, parsed: argparse.Namespace) -> int:
     return 0
 
 
+def asyncapi(settings: Settings, parsed: argparse.Namespace) -> int:
+    from .asyncapi import asyncapi
+    from .imports import load_hub
+
+    print(json.dumps(asyncapi(load_hub(parsed.hub).declared, title=parsed.title, version="1"), indent=2))
+    return 0
+
+
 COMMANDS = {
-    command.__name__: command for command in (up, status, stop, verify, types, forwarder, worker, nginx, watchdog)
+    command.__name__: command
+    for command in (up, status, stop, verify, types, asyncapi, forwarder, worker, nginx, watchdog)
 }
 
 
@@ -165,6 +175,9 @@ def _parser() -> argparse.ArgumentParser:
     how = typescript.add_mutually_exclusive_group()
     how.add_argument("--check", action="store_true", help="write nothing; exit with 1 if it would change the file")
     how.add_argument("--watch", action="store_true", help="write it again whenever a Python file changes")
+    document = commands.add_parser("asyncapi", help="print an AsyncAPI document of a hub's channels")
+    document.add_argument("hub", metavar="HUB", help="as module:attribute")
+    document.add_argument("--title", default="WebSocket API", help="of the document")
     alone = commands.add_parser(
         "forwarder", parents=[place], help="run only the forwarder, for workers started otherwise"
     )

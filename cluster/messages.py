@@ -7,6 +7,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 
+MOST_LOAD = 5000
+"""Publications per second."""
+
+
 class Message(BaseModel):
     """The base of everything on the wire: unknown fields are an error, defaults are always written."""
 
@@ -35,6 +39,35 @@ class NotifiedBy(Message):
 
 class ServerMessage(RootModel[Annotated[ConnectedTo | NotifiedBy, Field(discriminator="push_type")]]):
     """Everything the demo application sends."""
+
+
+class LoadSample(Message):
+    """One of the publications that show what the cluster carries."""
+
+    push_type: Literal["load_sample"] = "load_sample"
+    number: int
+    pid: int
+    sent_at: float = Field(description="Milliseconds since 1970.")
+
+
+class LoadRequest(Message):
+    """How much load is asked for."""
+
+    rate: int = Field(ge=0, le=MOST_LOAD, description="Publications per second; 0 ends it.")
+
+
+class LoadOrder(Message):
+    """What load is published, and by which worker; the last order counts."""
+
+    rate: int
+    pid: int
+    seconds: float = Field(description="After so many it ends, unless it is ordered again.")
+
+
+class PushRequest(Message):
+    """What a client of an SDK calls `push` with to have everyone on a channel notified."""
+
+    channel: str
 
 
 class ClientMessage(Message):

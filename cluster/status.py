@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException, Request, Response, WebSocket
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict
 
 from .admin import Guard, admin_router
+from .asyncapi import asyncapi
 from .channel import encode
 from .processes import Processes
 from .roster import ClusterReport
@@ -44,6 +45,11 @@ def status_router(hub: Hub) -> APIRouter:
     processes = Processes(hub.settings.directory)
     guard = Guard(hub.settings.admin_token)
     router.include_router(admin_router(guard, processes))
+
+    @router.get("/asyncapi.json")
+    async def document(request: Request) -> dict[str, Any]:
+        """The application's channels as an AsyncAPI document."""
+        return asyncapi(hub.declared, title=request.app.title, version=request.app.version)
 
     @router.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import logging
 import os
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, RootModel
 
 from .errors import ConfigurationError
-from .integration import Hub
+from .imports import load_hub, load_module
 
 BANNER = """\
 // Made from Pydantic models: cluster types {names}
@@ -114,16 +113,12 @@ def collect(names: Iterable[str]) -> Source:
     """
     source = Source({}, {})
     for name in names:
-        module, _, attribute = name.partition(":")
-        if attribute:
-            hub = getattr(_imported(module), attribute, None)
-            if not isinstance(hub, Hub):
-                raise ConfigurationError(f"{name!r} is not a Hub")
-            for channel in hub.declared:
+        if ":" in name:
+            for channel in load_hub(name).declared:
                 if channel.publishes is not None:
                     source.channels[channel.pattern] = _payload(source.models, channel.pattern, channel.publishes)
         else:
-            for model_name, model in inspect.getmembers(_imported(module), _is_model):
+            for model_name, model in inspect.getmembers(load_module(name), _is_model):
                 _add(source.models, model_name, model)
     if not source.models:
         raise ConfigurationError(f"there is no Pydantic model in {', '.join(names)}: name modules that have some")
@@ -139,15 +134,6 @@ def find_json2ts(out: Path) -> str:
     if found_on_path := shutil.which("json2ts"):
         return found_on_path
     raise ConfigurationError("json2ts is missing: `npm install --save-dev json-schema-to-typescript` beside the output")
-
-
-def _imported(name: str) -> ModuleType:
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigurationError(f"module {name!r}: {error}") from error
 
 
 def _is_model(member: Any) -> bool:

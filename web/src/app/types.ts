@@ -150,6 +150,38 @@ export interface ConnectedTo {
   report_time: number;
 }
 /**
+ * What load is published, and by which worker; the last order counts.
+ */
+export interface LoadOrder {
+  rate: number;
+  pid: number;
+  /**
+   * After so many it ends, unless it is ordered again.
+   */
+  seconds: number;
+}
+/**
+ * How much load is asked for.
+ */
+export interface LoadRequest {
+  /**
+   * Publications per second; 0 ends it.
+   */
+  rate: number;
+}
+/**
+ * One of the publications that show what the cluster carries.
+ */
+export interface LoadSample {
+  push_type: "load_sample";
+  number: number;
+  pid: number;
+  /**
+   * Milliseconds since 1970.
+   */
+  sent_at: number;
+}
+/**
  * Told to every client of every worker: the worker at which someone initiated a push.
  */
 export interface NotifiedBy {
@@ -162,19 +194,19 @@ export interface NotifiedBy {
    */
   report_time: number;
 }
-
-export interface LoadSample {
-  push_type: "load_sample";
-  sent_at: number;
-  number: number;
-  pid: number;
+/**
+ * What a client of an SDK calls `push` with to have everyone on a channel notified.
+ */
+export interface PushRequest {
+  channel: string;
 }
 
 /** What is published on each channel. */
 export interface Channels {
   'notifications': ServerMessage;
-  'load': LoadSample;
   [name: `chat:${string}`]: ServerMessage;
+  'load': LoadSample;
+  'load-orders': LoadOrder;
 }
 
 export type ChannelName = keyof Channels & string;
