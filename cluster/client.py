@@ -12,8 +12,6 @@ from collections.abc import Collection, Coroutine, Mapping
 from math import inf
 from typing import Any, Protocol
 
-from msgspec import Raw
-
 from .access import ChannelOptions, Grant, terms
 from .audience import Subscriber
 from .backend import Caller
@@ -34,6 +32,7 @@ from .session.commands import (
     Request,
     SubscribeRequest,
     Unsubscribe,
+    raw,
 )
 from .session.outcomes import Connected, Outcome, Subscribed
 from .session.session import Session, Step
@@ -286,7 +285,7 @@ class Client(Subscriber):
             return
         try:
             options = _ordered(self._service.options(order.channel), order)
-            grant = Grant(options, order.expire_at, Raw(order.info), Raw(order.data))
+            grant = Grant(options, order.expire_at, raw(order.info), raw(order.data))
             request = SubscribeRequest(order.channel)
             if order.since is not None:
                 request.recover, (request.epoch, request.offset) = True, order.since

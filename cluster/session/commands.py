@@ -12,7 +12,13 @@ from typing import Annotated
 from msgspec import Meta, Raw, Struct
 
 NOTHING = Raw(b"")
-"""A payload that is not there."""
+"""A payload that is not there. Only this object is left out of a message: see `raw`."""
+
+
+def raw(data: bytes) -> Raw:
+    """`data` as a payload, which is not there if it is empty."""
+    return Raw(data) if data else NOTHING
+
 
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
