@@ -41,15 +41,17 @@ def up(settings: Settings) -> int:
     run_dir = prepare_directory(settings.directory)
     if is_running(run_dir):
         raise ConfigurationError(f"a cluster runs in {run_dir} already; `cluster stop` ends it, or choose another PORT")
-    settings = _settle(settings, run_dir)
+    given, settings = settings, _settle(settings, run_dir)
     _check(settings)
     _write(settings, run_dir)
     os.environ.update(environment(settings))
+    url = f"http://{_shown(settings.host)}:{settings.port}"
     print(
-        f"cluster of {settings.workers} workers: http://{_shown(settings.host)}:{settings.port}\n"
-        f"control it with: supervisorctl -c {run_dir}/supervisord.conf",
+        f"cluster of {settings.workers} workers: {url}\ncontrol it with: supervisorctl -c {run_dir}/supervisord.conf",
         flush=True,
     )
+    if given.admin_token is None:
+        print(f"with the buttons that restart and kill: {url}/#token={settings.admin_token}", flush=True)
     _reopenable_output()
     _supervise(run_dir / "supervisord.conf")
     return 1 if (run_dir / "fatal").exists() else 0
