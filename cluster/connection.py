@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from functools import cache
 from typing import Any, Generic, TypeVar
 
@@ -78,6 +78,11 @@ class Connection(Subscriber, Generic[A]):
         # On the way of every publication to every client: no detour.
         self.deliver = self._sink.write  # type: ignore[method-assign]
         self.format = _format(envelope if positions else payload, type(self._sink).frame)
+
+    @property
+    def channels(self) -> Collection[str]:
+        """The channels it is subscribed to."""
+        return self._channels
 
     async def subscribe(self, channel: str, since: Position | None = None) -> None:
         """Send what is published on `channel` to this client, after `since` or from now on.

@@ -46,6 +46,10 @@ class DeclaringHub(hub.Hub):
         """The channels declared, in the order they were."""
         return tuple(self._declarations.channels)
 
+    def declaration(self, channel: str) -> Channel[Any] | None:
+        """What `channel` was declared as, or the family it belongs to."""
+        return self._declarations.find(channel)
+
     def channel(
         self,
         pattern: str,

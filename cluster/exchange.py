@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from .errors import BusError, BusUnavailable
 from .node import Node
 from .peers import Alive, Message
-from .presence import Ask, Changed, Entered, Event, Left, Replica, Whole
+from .presence import Ask, Changed, Entered, Event, Left, Presence, Whole
 from .session.commands import ClientInfo
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Exchange:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._replica = Replica()
+        self._presence = Presence()
         self._watchers: dict[str, dict[Watcher, None]] = {}
         self._readers: list[asyncio.Future[None]] = []
         self._own: dict[tuple[str, str], Entered] = {}
@@ -111,7 +111,7 @@ class Exchange:
     async def read(self, channel: str) -> dict[str, ClientInfo]:
         """Who is in `channel`, by client id. Raises `BusError`, as a rule for a moment only."""
         await _patiently(self._catch_up(), "not every worker has told its clients")
-        return self._replica.clients(channel)
+        return self._presence.clients(channel)
 
     def watch(self, channel: str, watcher: Watcher) -> None:
         """Tell `watcher` of joins and leaves in `channel`, its own included."""
@@ -127,11 +127,11 @@ class Exchange:
     def heard(self, message: Message) -> None:
         match message:
             case Changed() | Whole():
-                self._report(self._replica.take(message))
-                if self._replica.knows(message.node):
+                self._report(self._presence.take(message))
+                if self._presence.knows(message.node):
                     self._asked.discard(message.node)
             case Alive():
-                self._replica.expect(message.node, message.presence)
+                self._presence.expect(message.node, message.presence)
                 if message.node == self._node.id:
                     # Who has not answered since the last time may not have heard the question.
                     self._asked.clear()
@@ -143,11 +143,11 @@ class Exchange:
         self._look()
 
     def gone(self, node: str) -> None:
-        self._report(self._replica.drop(node))
+        self._report(self._presence.drop(node))
         self._look()
 
     def lost(self) -> None:
-        self._replica.doubt()
+        self._presence.doubt()
         self._asked.clear()
         self._look()
 
@@ -186,7 +186,7 @@ class Exchange:
 
     async def _ask(self) -> None:
         nodes = [] if self._ask_all else self._unasked()
-        self._asked.update(self._replica.behind)
+        self._asked.update(self._presence.behind)
         self._ask_at = inf
         self._ask_all = False
         await self._say(Ask(nodes))
@@ -212,7 +212,7 @@ class Exchange:
                 reader.set_result(None)
 
     def _unasked(self) -> list[str]:
-        return [node for node in self._replica.behind if node not in self._asked]
+        return [node for node in self._presence.behind if node not in self._asked]
 
     def _ask_soon(self, pause: float) -> None:
         self._ask_at = asyncio.get_running_loop().time() + pause
@@ -221,7 +221,7 @@ class Exchange:
     async def _catch_up(self) -> None:
         await self._node.fence()
         peers = self._node.peers
-        while not (peers.settled and all(map(self._replica.knows, peers.nodes))):
+        while not (peers.settled and all(map(self._presence.knows, peers.nodes))):
             reader: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._readers.append(reader)
             await reader

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from .session.commands import ClientInfo
+from .session.commands import ClientInfo, raw
 
 
 class Entered(msgspec.Struct, array_like=True, frozen=True, tag=1):
@@ -30,7 +30,7 @@ class Entered(msgspec.Struct, array_like=True, frozen=True, tag=1):
 
     @property
     def info(self) -> ClientInfo:
-        return ClientInfo(self.user, self.client, msgspec.Raw(self.conn_info), msgspec.Raw(self.chan_info))
+        return ClientInfo(self.user, self.client, raw(self.conn_info), raw(self.chan_info))
 
 
 class Left(msgspec.Struct, array_like=True, frozen=True, tag=0):
@@ -93,7 +93,7 @@ class _Node:
         self.parts: list[Whole] = []
 
 
-class Replica:
+class Presence:
     """One worker's copy of what all of them tell."""
 
     def __init__(self) -> None:

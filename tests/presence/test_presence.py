@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.presence import Changed, Entered, Event, Left, Replica, Whole
+from cluster.presence import Changed, Entered, Event, Left, Presence, Whole
 
 A, B = "a", "b"
 
@@ -16,97 +16,97 @@ def entered(channel: str, client: str, info: bytes = b"") -> Entered:
     return Entered(channel, client, "user of " + client, chan_info=info)
 
 
-def names(replica: Replica, channel: str = "room") -> set[str]:
-    return set(replica.clients(channel))
+def names(presence: Presence, channel: str = "room") -> set[str]:
+    return set(presence.clients(channel))
 
 
 def told(events: list[Event]) -> list[tuple[str, str, str]]:
     return [("joined" if event.joined else "left", event.channel, event.info.client) for event in events]
 
 
-def known(*clients: str, node: str = A, version: int = 1) -> Replica:
+def known(*clients: str, node: str = A, version: int = 1) -> Presence:
     """A copy that knows these clients of one worker."""
-    replica = Replica()
-    replica.take(Whole(node, version, 0, 1, [entered("room", client) for client in clients]))
-    return replica
+    presence = Presence()
+    presence.take(Whole(node, version, 0, 1, [entered("room", client) for client in clients]))
+    return presence
 
 
 def test_a_worker_is_unknown_until_it_has_told_the_whole() -> None:
-    replica = Replica()
-    assert replica.take(Changed(A, 3, [entered("room", "x")])) == []
-    assert not replica.knows(A)
-    assert replica.behind == [A]
-    assert told(replica.take(Whole(A, 4, 0, 1, [entered("room", "x")]))) == [("joined", "room", "x")]
-    assert replica.knows(A)
-    assert replica.behind == []
+    presence = Presence()
+    assert presence.take(Changed(A, 3, [entered("room", "x")])) == []
+    assert not presence.knows(A)
+    assert presence.behind == [A]
+    assert told(presence.take(Whole(A, 4, 0, 1, [entered("room", "x")]))) == [("joined", "room", "x")]
+    assert presence.knows(A)
+    assert presence.behind == []
 
 
 def test_clients_come_and_go_as_their_worker_tells() -> None:
-    replica = known()
-    assert told(replica.take(Changed(A, 2, [entered("room", "x"), entered("hall", "x")]))) == [
+    presence = known()
+    assert told(presence.take(Changed(A, 2, [entered("room", "x"), entered("hall", "x")]))) == [
         ("joined", "room", "x"),
         ("joined", "hall", "x"),
     ]
-    assert told(replica.take(Changed(A, 3, [Left("room", "x")]))) == [("left", "room", "x")]
-    assert names(replica) == set()
-    assert names(replica, "hall") == {"x"}
+    assert told(presence.take(Changed(A, 3, [Left("room", "x")]))) == [("left", "room", "x")]
+    assert names(presence) == set()
+    assert names(presence, "hall") == {"x"}
 
 
 def test_what_is_told_of_a_client_is_known() -> None:
-    replica = known()
-    replica.take(Changed(A, 2, [Entered("room", "x", "ann", b'{"a":1}', b"\x00")]))
-    info = replica.clients("room")["x"]
+    presence = known()
+    presence.take(Changed(A, 2, [Entered("room", "x", "ann", b'{"a":1}', b"\x00")]))
+    info = presence.clients("room")["x"]
     assert (info.client, info.user, bytes(info.conn_info), bytes(info.chan_info)) == ("x", "ann", b'{"a":1}', b"\x00")
 
 
 def test_a_client_that_enters_again_has_not_joined_again() -> None:
-    replica = known("x")
-    assert replica.take(Changed(A, 2, [entered("room", "x", b"2")])) == []
-    assert bytes(replica.clients("room")["x"].chan_info) == b"2"
+    presence = known("x")
+    assert presence.take(Changed(A, 2, [entered("room", "x", b"2")])) == []
+    assert bytes(presence.clients("room")["x"].chan_info) == b"2"
 
 
 def test_a_client_that_left_and_came_back_at_once_did_both() -> None:
-    replica = known("x")
-    assert told(replica.take(Changed(A, 2, [Left("room", "x"), entered("room", "x")]))) == [
+    presence = known("x")
+    assert told(presence.take(Changed(A, 2, [Left("room", "x"), entered("room", "x")]))) == [
         ("left", "room", "x"),
         ("joined", "room", "x"),
     ]
 
 
 def test_a_message_that_comes_twice_changes_nothing() -> None:
-    replica = known()
+    presence = known()
     message = Changed(A, 2, [entered("room", "x")])
-    replica.take(message)
-    assert replica.take(message) == []
-    assert replica.take(Whole(A, 2, 0, 1, [])) == []
-    assert names(replica) == {"x"}
+    presence.take(message)
+    assert presence.take(message) == []
+    assert presence.take(Whole(A, 2, 0, 1, [])) == []
+    assert names(presence) == {"x"}
 
 
 def test_after_a_gap_nothing_counts_but_the_whole() -> None:
-    replica = known("x")
-    assert replica.take(Changed(A, 3, [Left("room", "x")])) == []
-    assert replica.behind == [A]
-    assert replica.take(Changed(A, 4, [entered("room", "y")])) == []
-    assert names(replica) == {"x"}
-    events = replica.take(Whole(A, 5, 0, 1, [entered("room", "y")]))
+    presence = known("x")
+    assert presence.take(Changed(A, 3, [Left("room", "x")])) == []
+    assert presence.behind == [A]
+    assert presence.take(Changed(A, 4, [entered("room", "y")])) == []
+    assert names(presence) == {"x"}
+    events = presence.take(Whole(A, 5, 0, 1, [entered("room", "y")]))
     assert told(events) == [("left", "room", "x"), ("joined", "room", "y")]
 
 
 def test_who_is_in_both_neither_left_nor_joined() -> None:
-    replica = known("x", "y")
-    replica.doubt()
-    assert told(replica.take(Whole(A, 1, 0, 1, [entered("room", "y"), entered("room", "z")]))) == [
+    presence = known("x", "y")
+    presence.doubt()
+    assert told(presence.take(Whole(A, 1, 0, 1, [entered("room", "y"), entered("room", "z")]))) == [
         ("left", "room", "x"),
         ("joined", "room", "z"),
     ]
 
 
 def test_a_whole_counts_when_all_its_parts_are_there() -> None:
-    replica = known("x")
-    replica.doubt()
-    assert replica.take(Whole(A, 2, 0, 2, [entered("room", "y")])) == []
-    assert not replica.knows(A)
-    assert told(replica.take(Whole(A, 2, 1, 2, [entered("room", "z")]))) == [
+    presence = known("x")
+    presence.doubt()
+    assert presence.take(Whole(A, 2, 0, 2, [entered("room", "y")])) == []
+    assert not presence.knows(A)
+    assert told(presence.take(Whole(A, 2, 1, 2, [entered("room", "z")]))) == [
         ("left", "room", "x"),
         ("joined", "room", "y"),
         ("joined", "room", "z"),
@@ -114,40 +114,40 @@ def test_a_whole_counts_when_all_its_parts_are_there() -> None:
 
 
 def test_parts_of_two_wholes_are_not_mixed() -> None:
-    replica = known()
-    replica.doubt()
-    replica.take(Whole(A, 2, 0, 2, [entered("room", "old")]))
-    replica.take(Whole(A, 3, 1, 2, [entered("room", "new 2")]))
-    assert not replica.knows(A)
-    replica.take(Whole(A, 4, 0, 2, [entered("room", "new 1")]))
-    replica.take(Whole(A, 4, 0, 2, [entered("room", "new 1")]))
-    replica.take(Whole(A, 4, 1, 2, [entered("room", "new 2")]))
-    assert names(replica) == {"new 1", "new 2"}
+    presence = known()
+    presence.doubt()
+    presence.take(Whole(A, 2, 0, 2, [entered("room", "old")]))
+    presence.take(Whole(A, 3, 1, 2, [entered("room", "new 2")]))
+    assert not presence.knows(A)
+    presence.take(Whole(A, 4, 0, 2, [entered("room", "new 1")]))
+    presence.take(Whole(A, 4, 0, 2, [entered("room", "new 1")]))
+    presence.take(Whole(A, 4, 1, 2, [entered("room", "new 2")]))
+    assert names(presence) == {"new 1", "new 2"}
 
 
 def test_a_worker_that_has_told_more_than_is_known_has_to_be_asked() -> None:
-    replica = known(version=7)
-    replica.expect(A, 7)
-    assert replica.knows(A)
-    replica.expect(A, 8)
-    assert replica.behind == [A]
+    presence = known(version=7)
+    presence.expect(A, 7)
+    assert presence.knows(A)
+    presence.expect(A, 8)
+    assert presence.behind == [A]
 
 
 def test_a_worker_that_is_gone_takes_its_clients_along_and_nobody_else_s() -> None:
-    replica = known("x")
-    replica.take(Whole(B, 1, 0, 1, [entered("room", "y")]))
-    assert told(replica.drop(A)) == [("left", "room", "x")]
-    assert replica.drop(A) == []
-    assert names(replica) == {"y"}
-    assert not replica.knows(A)
+    presence = known("x")
+    presence.take(Whole(B, 1, 0, 1, [entered("room", "y")]))
+    assert told(presence.drop(A)) == [("left", "room", "x")]
+    assert presence.drop(A) == []
+    assert names(presence) == {"y"}
+    assert not presence.knows(A)
 
 
 def test_a_worker_that_comes_back_is_asked_first() -> None:
-    replica = known("x")
-    replica.drop(A)
-    replica.take(Changed(A, 2, [entered("room", "y")]))
-    assert replica.behind == [A]
-    assert told(replica.take(Whole(A, 3, 0, 1, [entered("room", "x"), entered("room", "y")]))) == [
+    presence = known("x")
+    presence.drop(A)
+    presence.take(Changed(A, 2, [entered("room", "y")]))
+    assert presence.behind == [A]
+    assert told(presence.take(Whole(A, 3, 0, 1, [entered("room", "x"), entered("room", "y")]))) == [
         ("joined", "room", "x"),
         ("joined", "room", "y"),
     ]
@@ -160,7 +160,7 @@ class Worker:
     name: str
     clients: set[tuple[str, str]] = field(default_factory=set)
     version: int = 0
-    replica: Replica = field(default_factory=Replica)
+    presence: Presence = field(default_factory=Presence)
     present: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def change(self, channel: str, number: int) -> Changed:
@@ -186,7 +186,7 @@ class Worker:
 
     def check(self) -> None:
         assert self.present.keys() == {
-            (channel, client) for channel in CHANNELS for client in self.replica.clients(channel)
+            (channel, client) for channel in CHANNELS for client in self.presence.clients(channel)
         }
 
 
@@ -213,9 +213,9 @@ def test_copies_come_to_be_what_the_workers_have_and_tell_each_join_and_leave_on
     def deliver(message: Changed | Whole, to: Worker, *, safely: bool) -> None:
         fate = "arrives" if safely else data.draw(st.sampled_from(["arrives"] * 4 + ["lost", "noticed", "twice"]))
         if fate == "noticed":
-            to.replica.doubt()
+            to.presence.doubt()
         for _ in range({"arrives": 1, "twice": 2}.get(fate, 0)):
-            to.follow(to.replica.take(message))
+            to.follow(to.presence.take(message))
         to.check()
 
     for kind, name, argument, number in steps:
@@ -223,7 +223,7 @@ def test_copies_come_to_be_what_the_workers_have_and_tell_each_join_and_leave_on
         if kind == "gone":
             for other in workers.values():
                 if data.draw(st.booleans()):
-                    other.follow(other.replica.drop(name))
+                    other.follow(other.presence.drop(name))
                     other.check()
             continue
         messages: list[Changed] | list[Whole] = (
@@ -236,14 +236,14 @@ def test_copies_come_to_be_what_the_workers_have_and_tell_each_join_and_leave_on
     # From now on nothing is lost: signs of life tell the versions, who is behind asks, and is answered.
     for worker in workers.values():
         for other in workers.values():
-            other.replica.expect(worker.name, worker.version)
+            other.presence.expect(worker.name, worker.version)
     for worker in workers.values():
-        if any(not other.replica.knows(worker.name) for other in workers.values()):
+        if any(not other.presence.knows(worker.name) for other in workers.values()):
             for part in worker.whole(2):
                 for other in workers.values():
                     deliver(part, other, safely=True)
 
     truth = set().union(*(worker.clients for worker in workers.values()))
     for worker in workers.values():
-        assert worker.replica.behind == []
+        assert worker.presence.behind == []
         assert worker.present.keys() == truth
