@@ -18,6 +18,7 @@ from typing import IO
 import zmq
 
 from .bus.endpoints import Endpoints
+from .bus.sockets import arrived
 from .errors import ConfigurationError
 from .journal import Journal, JournalError, Sync, boot_id
 from .sequencer import Entry, Item, Limits, Sequencer
@@ -128,7 +129,7 @@ class Forwarder:
     def _take_batches(self) -> None:
         """Number what has arrived, keep it, fan it out in one message per channel, and acknowledge it."""
         batches: list[Batch] = []
-        for message in _drain(self._batches):
+        for message in arrived(self._batches, DRAIN):
             try:
                 batches.append(decode_batch(message))
             except WireError as error:
@@ -172,7 +173,7 @@ class Forwarder:
         return Acknowledged(number, self._sequencer.epoch, offsets)
 
     def _take_subscriptions(self) -> None:
-        for message in _drain(self._fanout):
+        for message in arrived(self._fanout, DRAIN):
             if message[:1] != b"\1":
                 continue
             try:
@@ -243,16 +244,6 @@ class Forwarder:
         if self._lock is not None:
             self._lock.close()
         logger.info("stopped")
-
-
-def _drain(socket: zmq.Socket[bytes]) -> list[bytes]:
-    messages: list[bytes] = []
-    try:
-        while len(messages) < DRAIN:
-            messages.append(socket.recv(zmq.NOBLOCK))
-    except zmq.Again:
-        pass
-    return messages
 
 
 def _page(number: int, history: History) -> HistoryReply:

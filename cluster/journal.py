@@ -42,7 +42,7 @@ TICK = 1e-6
 
 _SCHEMA = """
 CREATE TABLE state (only INTEGER PRIMARY KEY CHECK (only = 1), checksum INTEGER, fields BLOB);
-CREATE TABLE batches (number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL, checksum INTEGER, entries BLOB);
+CREATE TABLE batches (number INTEGER PRIMARY KEY, at REAL, checksum INTEGER, entries BLOB);
 """
 
 _FATAL = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA}
@@ -83,6 +83,7 @@ class Journal:
         """Open or create `path`. A damaged journal is set aside beside it. Raises `JournalError`."""
         self._path = path
         self._bytes = 0
+        self._newest = 0
         self._last_at = 0.0
         self._state = State("")
         try:
@@ -104,8 +105,9 @@ class Journal:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             # First: all that is in the journal now the sequencer knows, and whether it is needed.
-            won = self._rewrite(2 * len(blob) + REWRITE)
-            self._insert(blob, at)
+            newest, won = self._rewrite(2 * len(blob) + REWRITE)
+            newest += 1
+            self._insert(newest, blob, at)
             if state != self._state:
                 self._write(state)
             self._db.execute("COMMIT")
@@ -115,6 +117,7 @@ class Journal:
             raise JournalError(f"the journal {self._path} cannot be written: {error}") from None
         self._state = state
         self._last_at = at
+        self._newest = newest
         self._bytes += len(blob) - won
         self._note_last()
 
@@ -168,6 +171,7 @@ class Journal:
         self._db.execute(f"PRAGMA user_version={VERSION}")
         self._db.execute("COMMIT")
         os.ftruncate(self._last, 0)
+        self._newest = 0
         self._note_last()
 
     def _load(self, limits: Limits, boot: str, now: float) -> Sequencer:
@@ -180,30 +184,30 @@ class Journal:
             raise Damaged("the machine was restarted while it was in use, its end may be missing")
         entries: list[tuple[float, Entry]] = []
         self._bytes = 0
+        self._newest = 0
         self._last_at = 0.0
-        number = None
         for found, at, checksum, blob in self._db.execute("SELECT * FROM batches ORDER BY number"):
-            if number not in (None, found - 1) or _checksum(at, blob) != checksum:
+            if self._newest not in (0, found - 1) or _checksum(at, blob) != checksum:
                 raise Damaged(f"batch {found} or one before it is missing or changed")
-            number = found
+            self._newest = found
             self._bytes += len(blob)
             self._last_at = max(self._last_at, at)
             entries.extend((at, entry) for entry in _decode(blob))
         last = self._noted_last()
-        if (number is not None and last is None) or (last or 0) > (number or 0):
-            raise Damaged("its end is missing")
-        if self._one("SELECT max(seq) FROM sqlite_sequence") != number:
+        if (self._newest and last is None) or (last or 0) > self._newest:
             raise Damaged("its end is missing")
         return Sequencer.restore(state.epoch, limits, state.floor, entries, now)
 
-    def _insert(self, blob: bytes, at: float) -> None:
+    def _insert(self, number: int, blob: bytes, at: float) -> None:
         """Append a batch of encoded entries."""
-        self._db.execute(
-            "INSERT INTO batches (at, checksum, entries) VALUES (?, ?, ?)", (at, _checksum(at, blob), blob)
-        )
+        self._db.execute("INSERT INTO batches VALUES (?, ?, ?, ?)", (number, at, _checksum(at, blob), blob))
 
-    def _rewrite(self, most: int) -> int:
-        """Take out the oldest batches while there is much that nobody needs, up to `most` bytes; the bytes won."""
+    def _rewrite(self, most: int) -> tuple[int, int]:
+        """Take out the oldest batches while there is much that nobody needs, up to `most` bytes.
+
+        The number of the newest batch then, and the bytes won.
+        """
+        newest = self._newest
         won = looked_at = 0
         while looked_at < most and self._bytes - won > 2 * self.sequencer.footprint + SLACK:
             number, at, blob = self._db.execute(
@@ -213,11 +217,12 @@ class Journal:
             won += len(blob)
             if needed:
                 rewritten = _encode(needed)
-                self._insert(rewritten, at)
+                newest += 1
+                self._insert(newest, rewritten, at)
                 won -= len(rewritten)
             looked_at += len(blob) + BATCH_BYTES
             self._db.execute("DELETE FROM batches WHERE number = ?", (number,))
-        return won
+        return newest, won
 
     def _write(self, state: State) -> None:
         fields = _encode(state)
@@ -226,8 +231,7 @@ class Journal:
     def _note_last(self) -> None:
         """Note the newest batch's number beside the database: SQLite does not tell when its own end is missing."""
         with suppress(OSError):
-            number = self._one("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")
-            os.pwrite(self._last, _NUMBER.pack(number), 0)
+            os.pwrite(self._last, _NUMBER.pack(self._newest), 0)
 
     def _noted_last(self) -> int | None:
         noted = os.pread(self._last, _NUMBER.size, 0)

@@ -42,6 +42,7 @@ from ..wire import (
 from .base import Bus, Capabilities
 from .endpoints import Endpoints
 from .inbox import Inbox
+from .sockets import arrived, descriptor
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +118,7 @@ class ZmqBus(Bus):
         self._subscribing: dict[str, list[asyncio.Future[Position]]] = {}
         self._number = 0
         self._flush_scheduled = False
+        self._keeping = False
         self._answered_at = -SILENCE
         self._open = False
 
@@ -131,17 +133,17 @@ class ZmqBus(Bus):
         self._pub = self._connect(zmq.PUB, self._endpoints.publish)
         self._sub = self._connect(zmq.SUB, self._endpoints.fanout)
         self._dealer = self._connect(zmq.DEALER, self._endpoints.requests)
-        self._loop.add_reader(_descriptor(self._sub), self._read_publications)
-        self._loop.add_reader(_descriptor(self._dealer), self._read_replies)
-        self._keeper = self._loop.create_task(self._keep())
+        self._loop.add_reader(descriptor(self._sub), self._read_publications)
+        self._loop.add_reader(descriptor(self._dealer), self._read_replies)
+        self._pinger = self._loop.create_task(self._ping())
 
     async def close(self) -> None:
         self._open = False
-        self._keeper.cancel()
+        self._pinger.cancel()
         with suppress(asyncio.CancelledError):
-            await self._keeper
+            await self._pinger
         for socket in (self._sub, self._dealer):
-            self._loop.remove_reader(_descriptor(socket))
+            self._loop.remove_reader(descriptor(socket))
         for socket in (self._pub, self._sub, self._dealer):
             socket.close()
         self._context.term()
@@ -251,7 +253,9 @@ class ZmqBus(Bus):
     def _send(self, socket: zmq.Socket[bytes], message: bytes) -> None:
         with suppress(zmq.Again):  # a full queue is a lost message: it is sent again when no answer comes
             socket.send(message, zmq.NOBLOCK)
-        self._loop.call_soon(self._read_replies)
+        if socket is self._dealer:
+            self._loop.call_soon(self._read_replies)
+        self._keep_soon()
 
     def _schedule_flush(self) -> None:
         if not self._flush_scheduled and (self._batch is None or not self._batch.waiting):
@@ -275,11 +279,10 @@ class ZmqBus(Bus):
         self._send(self._pub, message)
 
     def _read_replies(self) -> None:
-        for _ in range(DRAIN):
-            try:
-                message = self._dealer.recv(zmq.NOBLOCK)
-            except zmq.ZMQError:
-                return  # nothing there, or closed meanwhile
+        if not self._open:
+            return
+        messages = arrived(self._dealer, DRAIN)
+        for message in messages:
             try:
                 reply = decode_reply(message)
             except WireError as error:
@@ -294,7 +297,8 @@ class ZmqBus(Bus):
                     request.answer.set_result(reply)
             elif self._batch is not None and reply.number == self._batch.number and not isinstance(reply, HistoryReply):
                 self._finish(self._batch, reply)
-        self._loop.call_soon(self._read_replies)
+        if len(messages) == DRAIN:
+            self._loop.call_soon(self._read_replies)
 
     def _finish(self, batch: BatchSent, reply: Acknowledged | Refused) -> None:
         offsets = reply.offsets
@@ -314,16 +318,15 @@ class ZmqBus(Bus):
             self._flush()
 
     def _read_publications(self) -> None:
+        if not self._open:
+            return
         if len(self._inbox) >= INBOX_LIMIT:
             # The descriptor stays readable: it must not wake the loop until there is room.
-            self._loop.remove_reader(_descriptor(self._sub))
+            self._loop.remove_reader(descriptor(self._sub))
             self._loop.call_later(REST, self._read_on)
             return
-        for _ in range(DRAIN):
-            try:
-                message = self._sub.recv(zmq.NOBLOCK)
-            except zmq.ZMQError:
-                return  # nothing there, or closed meanwhile
+        messages = arrived(self._sub, DRAIN)
+        for message in messages:
             try:
                 publications = decode_fanout(message)
             except WireError as error:
@@ -334,33 +337,46 @@ class ZmqBus(Bus):
                 if not answer.done():
                     answer.set_result(Position(first.epoch, first.prev))
             self._inbox.put(publications)
-        self._loop.call_soon(self._read_publications)
+        if len(messages) == DRAIN:
+            self._loop.call_soon(self._read_publications)
 
     def _read_on(self) -> None:
         if self._open:
-            self._loop.add_reader(_descriptor(self._sub), self._read_publications)
+            self._loop.add_reader(descriptor(self._sub), self._read_publications)
             self._read_publications()
 
-    async def _keep(self) -> None:
-        """Repeat what got no answer, give up what waited too long, ask now and then whether anyone is there."""
+    def _keep_soon(self) -> None:
+        if not self._keeping:
+            self._keeping = True
+            self._loop.call_later(KEEP_INTERVAL, self._keep)
+
+    def _keep(self) -> None:
+        """Repeat what got no answer and give up what waited too long, for as long as there is any."""
+        self._keeping = False
+        if not self._open:
+            return
+        now = self._loop.time()
+        while self._queue and self._queue[0].deadline <= now:
+            self._expire(self._queue.popleft())
+        if self._batch is not None and self._batch.waiting and self._batch.waiting[-1].deadline <= now:
+            for waiting in self._batch.waiting:
+                self._expire(waiting)
+            self._batch = None
+            self._flush()
+        elif self._batch is not None and self._batch.due(now):
+            self._send(self._pub, self._batch.message)
+        for request in self._requests.values():
+            if request.due(now):
+                self._send(self._dealer, request.message)
+        if self._batch is not None or self._requests:
+            self._keep_soon()
+
+    async def _ping(self) -> None:
+        """Ask now and then whether anyone is there."""
         while True:
-            await asyncio.sleep(KEEP_INTERVAL)
-            now = self._loop.time()
-            while self._queue and self._queue[0].deadline <= now:
-                self._expire(self._queue.popleft())
-            if self._batch is None:
-                if now - self._answered_at >= PING_INTERVAL:
-                    self._flush()
-            elif self._batch.waiting and self._batch.waiting[-1].deadline <= now:
-                for waiting in self._batch.waiting:
-                    self._expire(waiting)
-                self._batch = None
+            if self._batch is None and self._loop.time() - self._answered_at >= PING_INTERVAL:
                 self._flush()
-            elif self._batch.due(now):
-                self._send(self._pub, self._batch.message)
-            for request in self._requests.values():
-                if request.due(now):
-                    self._send(self._dealer, request.message)
+            await asyncio.sleep(PING_INTERVAL / 2)
 
     def _expire(self, waiting: Waiting) -> None:
         message = self._silence("publishing") + "; outcome unknown, publish again with the same id"
@@ -371,12 +387,6 @@ class ZmqBus(Bus):
             f"no answer from the forwarder at {self._endpoints.publish} within {self._timeout:g} s while {doing}; "
             "is `cluster forwarder` running?"
         )
-
-
-def _descriptor(socket: zmq.Socket[bytes]) -> int:
-    descriptor = socket.getsockopt(zmq.FD)
-    assert isinstance(descriptor, int)
-    return descriptor
 
 
 def _fail(future: asyncio.Future[Any], error: BusError) -> None:
