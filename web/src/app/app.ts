@@ -36,8 +36,30 @@ import { Theme } from './shared/theme';
       </nav>
       <p class="pulse" role="status" [class.bad]="!cluster.reachable()">{{ health() }}</p>
       <app-admin-entry />
-      <button type="button" class="quiet theme" (click)="theme.turn()">
-        <span class="visually-hidden">Colours: </span>{{ theme.choice() }}
+      <button
+        type="button"
+        class="quiet icon"
+        [title]="'Colours: ' + theme.choice()"
+        (click)="theme.turn()"
+      >
+        <svg viewBox="0 0 16 16" aria-hidden="true">
+          @switch (theme.choice()) {
+            @case ('light') {
+              <circle cx="8" cy="8" r="3" />
+              <path
+                d="M8 1v1.5M8 13.5V15M1 8h1.5M13.5 8H15M3 3l1 1M12 12l1 1M13 3l-1 1M4 12l-1 1"
+              />
+            }
+            @case ('dark') {
+              <path d="M13.5 9.5A6 6 0 0 1 6.5 2.5 6 6 0 1 0 13.5 9.5Z" />
+            }
+            @default {
+              <circle cx="8" cy="8" r="6" />
+              <path class="filled" d="M8 2a6 6 0 0 1 0 12Z" />
+            }
+          }
+        </svg>
+        <span class="visually-hidden">Colours: {{ theme.choice() }}</span>
       </button>
     </header>
     <main #main id="main" tabindex="-1"><router-outlet /></main>

@@ -73,7 +73,7 @@ import type { Client } from './client';
       </button>
       <button type="button" (click)="client().reconnect()">Reconnect</button>
       @if (process(); as process) {
-        <app-process-actions [process]="process" [actions]="['kill']" />
+        <app-process-actions [process]="process" [actions]="['kill']" [named]="true" />
       }
     </div>
 

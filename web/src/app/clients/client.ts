@@ -63,6 +63,8 @@ export class Client {
   readonly counters = signal(this.ledger.counters);
 
   private transport: Transport | undefined;
+  /** Stands for the transport that is listened to; the others are on their way out. */
+  private attempt = {};
   private clock = 0;
   private pushed = 0;
 
@@ -95,8 +97,8 @@ export class Client {
   }
 
   close(): void {
+    this.attempt = {};
     this.transport?.close();
-    this.transport = undefined;
   }
 
   /** The old connection stays until there is a new one: nginx sends who comes to where there are fewest. */
@@ -105,12 +107,13 @@ export class Client {
   }
 
   private open(avoid: (pid: number) => boolean, held: readonly Transport[] = []): void {
+    const attempt = (this.attempt = {});
+    const current = () => this.attempt === attempt;
     let looking = true;
     let asked = Date.now();
-    const current = () => this.transport === transport;
     const listener: TransportListener = {
       connecting: (reason) => {
-        if (!current() && transport) return;
+        if (!current()) return;
         if (this.state() !== 'connecting') asked = Date.now();
         this.state.set('connecting');
         this.reason.set(reason);

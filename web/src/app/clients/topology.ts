@@ -4,20 +4,20 @@ import {
   computed,
   DestroyRef,
   effect,
-  ElementRef,
   inject,
   signal,
   untracked,
 } from '@angular/core';
 
 import { Cluster } from '../cluster/cluster';
+import { hostWidth } from '../shared/width';
 import { Clients } from './clients';
 
-const HEIGHT = 248;
+const HEIGHT = 268;
 const CLIENT_Y = 26;
 const NGINX_Y = 92;
 const WORKER_Y = 156;
-const FORWARDER_Y = 222;
+const FORWARDER_Y = 246;
 const WORKER_WIDTH = 116;
 const GAP = 10;
 /** Milliseconds a pulse takes from the worker where it begins to every client; see topology.css. */
@@ -99,7 +99,7 @@ export class Topology {
 
   private readonly cluster = inject(Cluster);
   private readonly store = inject(Clients);
-  protected readonly width = signal(720);
+  protected readonly width = hostWidth(720);
   protected readonly pulses = signal<readonly Pulse[]>([]);
 
   protected readonly workers = computed(() => {
@@ -156,14 +156,8 @@ export class Topology {
   });
 
   constructor() {
-    const host = inject<ElementRef<HTMLElement>>(ElementRef).nativeElement;
-    const observer = new ResizeObserver(() => this.width.set(Math.max(host.clientWidth, 1)));
-    observer.observe(host);
     const timers = new Set<ReturnType<typeof setTimeout>>();
-    inject(DestroyRef).onDestroy(() => {
-      observer.disconnect();
-      timers.forEach(clearTimeout);
-    });
+    inject(DestroyRef).onDestroy(() => timers.forEach(clearTimeout));
 
     let shown = untracked(this.store.newest)?.position.offset;
     effect(() => {

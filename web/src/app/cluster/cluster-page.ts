@@ -55,7 +55,9 @@ import type { Row } from './rows';
               <th scope="col" class="figure">uptime</th>
               <th scope="col" class="figure">clients</th>
               @for (measure of measures; track measure.name) {
-                <th scope="col" class="measure">{{ measure.label }}</th>
+                <th scope="col" class="measure">
+                  <span>{{ measure.label }}</span>
+                </th>
               }
               @if (admin.authorized()) {
                 <th scope="col"><span class="visually-hidden">actions</span></th>
@@ -63,6 +65,10 @@ import type { Row } from './rows';
             </tr>
           </thead>
           <tbody>
+            <tr class="root">
+              <th scope="row">supervisord</th>
+              <td [attr.colspan]="admin.authorized() ? 10 : 9"></td>
+            </tr>
             @for (row of cluster.rows(); track row.key) {
               <tr [attr.data-process]="row.name">
                 <th scope="row">{{ row.name }}</th>

@@ -12,12 +12,12 @@ const SHOWN = 6000;
       @for (action of actions(); track action) {
         <button
           type="button"
-          class="small"
+          [class.small]="!named()"
           [class.danger]="action === 'kill'"
           (click)="act(action)"
         >
           {{ action === 'kill' ? 'Kill' : 'Restart' }}
-          <span class="visually-hidden">{{ process() }}</span>
+          <span [class.visually-hidden]="!named()">{{ process() }}</span>
         </button>
       }
       @if (problem()) {
@@ -30,6 +30,9 @@ const SHOWN = 6000;
 export class ProcessActions {
   readonly process = input.required<string>();
   readonly actions = input<readonly Action[]>(['restart', 'kill']);
+
+  /** Whether the buttons show the name of the process; it is read out in any case. */
+  readonly named = input(false);
 
   protected readonly admin = inject(Admin);
   protected readonly problem = signal('');

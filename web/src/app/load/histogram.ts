@@ -1,10 +1,10 @@
 import { ChangeDetectionStrategy, Component, computed, input } from '@angular/core';
 
 import { milliseconds } from '../shared/format';
+import { hostWidth } from '../shared/width';
 import type { Latencies } from './latencies';
 
-const WIDTH = 720;
-const HEIGHT = 200;
+const HEIGHT = 220;
 const FLOOR = HEIGHT - 28;
 const TICKS = [0.1, 1, 10, 100, 1000, 10_000];
 
@@ -12,8 +12,8 @@ const TICKS = [0.1, 1, 10, 100, 1000, 10_000];
 @Component({
   selector: 'app-histogram',
   template: `
-    <svg [attr.viewBox]="box" role="img" [attr.aria-label]="story()">
-      @for (tick of ticks; track tick.label) {
+    <svg [attr.viewBox]="box()" [attr.height]="height" role="img" [attr.aria-label]="story()">
+      @for (tick of ticks(); track tick.label) {
         <line class="grid" [attr.x1]="tick.x" y1="0" [attr.x2]="tick.x" [attr.y2]="floor" />
         <text class="tick" [attr.x]="tick.x" [attr.y]="floor + 18" [attr.text-anchor]="tick.anchor">
           {{ tick.label }}
@@ -41,18 +41,22 @@ const TICKS = [0.1, 1, 10, 100, 1000, 10_000];
 export class Histogram {
   readonly latencies = input.required<Latencies>();
 
-  protected readonly box = `0 0 ${WIDTH} ${HEIGHT}`;
+  private readonly width = hostWidth(720);
+  protected readonly height = HEIGHT;
+  protected readonly box = computed(() => `0 0 ${this.width()} ${HEIGHT}`);
   protected readonly floor = FLOOR;
-  protected readonly ticks = TICKS.map((ms, index) => ({
-    label: ms < 1 ? '0.1 ms' : ms < 1000 ? `${ms} ms` : `${ms / 1000} s`,
-    x: xOf(ms),
-    anchor: index === 0 ? 'start' : index === TICKS.length - 1 ? 'end' : 'middle',
-  }));
+  protected readonly ticks = computed(() =>
+    TICKS.map((ms, index) => ({
+      label: ms < 1 ? '0.1 ms' : ms < 1000 ? `${ms} ms` : `${ms / 1000} s`,
+      x: this.x(ms),
+      anchor: index === 0 ? 'start' : index === TICKS.length - 1 ? 'end' : 'middle',
+    })),
+  );
 
   protected readonly bars = computed(() => {
     const counts = this.latencies().counts;
     const most = Math.max(...counts, 1);
-    const width = WIDTH / counts.length;
+    const width = this.width() / counts.length;
     return counts.map((count, bucket) => ({
       x: bucket * width + 0.5,
       width: width - 1,
@@ -65,8 +69,8 @@ export class Histogram {
     const p99 = this.latencies().quantile(0.99);
     if (p50 === null || p99 === null) return [];
     return [
-      { name: 'p50', x: xOf(p50), anchor: 'end' },
-      { name: 'p99', x: xOf(p99), anchor: 'start' },
+      { name: 'p50', x: this.x(p50), anchor: 'end' },
+      { name: 'p99', x: this.x(p99), anchor: 'start' },
     ];
   });
 
@@ -76,10 +80,10 @@ export class Histogram {
     if (p50 === null || p99 === null) return 'No messages yet.';
     return `Half of the messages took at most ${milliseconds(p50)}, 99 in 100 at most ${milliseconds(p99)}.`;
   });
-}
 
-function xOf(ms: number): number {
-  const first = Math.log10(TICKS[0]);
-  const last = Math.log10(TICKS[TICKS.length - 1]);
-  return ((Math.log10(ms) - first) / (last - first)) * WIDTH;
+  private x(ms: number): number {
+    return (
+      (Math.log10(ms / TICKS[0]) / Math.log10(TICKS[TICKS.length - 1] / TICKS[0])) * this.width()
+    );
+  }
 }

@@ -94,7 +94,7 @@ export class Chart {
     return {
       width: this.host.clientWidth,
       height: this.host.clientHeight,
-      padding: spark ? [2, 0, 2, 0] : [8, 4, 0, 0],
+      padding: spark ? [2, 0, 2, 0] : [8, 14, 0, 0],
       legend: { show: false },
       cursor: { show: false },
       scales: {
@@ -106,14 +106,15 @@ export class Chart {
         : [
             {
               ...axis,
-              size: 24,
-              splits: (_, __, ___, max) => [max - 120, max - 90, max - 60, max - 30, max],
+              size: 28,
+              gap: 8,
+              splits: (_, __, ___, max) => [max - 120, max - 60, max],
               values: (plot, splits) => splits.map((at) => ago((plot.scales['x'].max ?? at) - at)),
               grid: { show: false },
             },
             {
               ...axis,
-              size: 48,
+              size: 44,
               values: (_, splits) => splits.map((value) => this.format()(value)),
             },
           ],
