@@ -233,7 +233,8 @@ class Client(Subscriber):
         except BaseException:
             self._detach(*self._attached)
             raise
-        return Connected(caller.user, caller.info, seconds_until(identity.expire_at), data, subs)
+        expires = seconds_until(identity.expire_at)
+        return Connected(caller.user, caller.info, expires, data, subs, self._service.version)
 
     async def _enter(self, caller: Caller, request: SubscribeRequest, grant: Grant) -> Subscribed:
         """Subscribe at the hub and in presence. Between the end of it and the first delivery lies no `await`."""

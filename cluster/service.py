@@ -49,6 +49,7 @@ from .session.commands import (
 from .session.outcomes import Outcome, Refreshed, Sent
 from .session.session import Session
 from .stream import Position
+from .version import version
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ class Service:
         self.exchange = exchange
         self.backend = backend
         self.limits = limits
+        self.version = version()
         self._formats: dict[Framing, Format] = {}
 
     def format(self, framing: Framing) -> Format:

@@ -46,6 +46,7 @@ class Connected(NamedTuple):
     """The client is `user` ("": nobody in particular); `info` is what others are told of it.
 
     `ttl`: seconds until the connection expires; None: never. `subs` are the subscriptions the server made for it.
+    `version` is the server's.
     """
 
     user: str = ""
@@ -53,6 +54,7 @@ class Connected(NamedTuple):
     ttl: float | None = None
     data: Raw = NOTHING
     subs: Mapping[str, Subscribed] = {}
+    version: str = ""
 
 
 class Refreshed(NamedTuple):

@@ -256,6 +256,7 @@ class Session:
             subs[channel] = result(sub, asked.offset if asked else 0)
         told = ConnectResult(
             client=self.client_id,
+            version=granted.version,
             expires=granted.ttl is not None,
             ttl=seconds(granted.ttl),
             data=granted.data,

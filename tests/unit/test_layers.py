@@ -78,6 +78,7 @@ LAYERS: dict[int, set[str]] = {
         "transports",
         "transports.stream",
         "transports.websocket",
+        "version",
     },
     # FastAPI, the command line, supervision, the demo application.
     4: {
