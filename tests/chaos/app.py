@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import FastAPI, WebSocket
 from pydantic import BaseModel
 
-from cluster import ClusterError, Hub
+from cluster import ClusterError, Hub, Welcome
 from cluster.integration import position_asked
 
 hub = Hub.from_env()
+hub.channel("chaos:{number}", recovery="stream", allow_subscribe="anyone")
 app = FastAPI(lifespan=hub.lifespan)
 app.include_router(hub.router)
 
@@ -20,6 +21,11 @@ class Publish(BaseModel):
     id: str
     sent: float
     padding: str = ""
+
+
+@hub.on_connect
+async def welcome() -> Welcome:
+    return Welcome()
 
 
 @app.websocket("/ws")

@@ -22,6 +22,7 @@ from tests.cluster.waiting import until
 from .checker import Verdict, check
 from .client import Publisher, Subscriber
 from .faults import Faults
+from .sdk import SdkSubscriber
 
 APP = "tests.chaos.app:app"
 WORKERS = 4
@@ -73,7 +74,11 @@ async def chaos(
     jitter = random.Random(seed)
     url = f"ws://127.0.0.1:{cluster.port}"
     channels = [f"chaos:{n}" for n in range(CHANNELS)]
-    subscribers = [Subscriber(url, channels[n % CHANNELS], jitter, forgetful=forgetful) for n in range(clients)]
+    # Of the clients of each channel one half is plain, the other speaks the client protocol.
+    kinds: list[type[Subscriber]] = [Subscriber, SdkSubscriber]
+    subscribers = [
+        kinds[n // CHANNELS % 2](url, channels[n % CHANNELS], jitter, forgetful=forgetful) for n in range(clients)
+    ]
     run = secrets.token_hex(4)  # a cluster that ran before would know the ids of the run before
     # Several publishers share each channel.
     publishers = [
