@@ -13,13 +13,21 @@ from fastapi import APIRouter, Depends
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketState
 
-from . import hub
+from . import service
+from .api import api_router
+from .census import Census
+from .clientele import Clientele
 from .connection import Connection
 from .declaring import DeclaringHub
+from .endpoints import client_router
 from .errors import BusUnavailable, ChannelError, CloseCode, ClusterError
+from .exchange import Exchange
 from .heartbeat import Heartbeat
 from .intake import ClientLimits
 from .listener import Listener
+from .node import Node
+from .origins import Origins
+from .session.checks import SessionLimits
 from .settings import Settings, load
 from .status import status_router
 from .stream import Position
@@ -40,9 +48,11 @@ class Hub(DeclaringHub):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.connections: set[Connection[Any]] = set()
+        self.clients = Clientele(self._running_service)
         self.draining = False
-        self.heartbeat = Heartbeat(self, settings.heartbeat_interval, lambda: (self.ready, len(self.connections)))
+        self.heartbeat = Heartbeat(self, settings.heartbeat_interval, self._state)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._service: service.Service | None = None
         self._limits = ClientLimits(
             max_message_bytes=settings.max_message_bytes,
             max_channels=settings.max_channels_per_client,
@@ -75,6 +85,12 @@ class Hub(DeclaringHub):
         self.events.enter()
         self.spawn(self.heartbeat.run(), "heartbeat")
         self._application.bind(app)
+        node = Node(self, self.settings.heartbeat_interval)
+        exchange = Exchange(node)
+        self._service = service.Service(self, node, exchange, self._application, client_limits(self.settings))
+        self._census = Census(node, self.connections)
+        self.spawn(node.run(), "node")
+        self.spawn(exchange.run(), "exchange")
         for channel in self.declared:
             for handler in channel.handlers:
                 listener = Listener(channel, handler)
@@ -89,14 +105,21 @@ class Hub(DeclaringHub):
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.settings.shutdown_grace / 4):
                     await self.flush()
+                    await node.leave()
                     await self.heartbeat.leave()
             await self.stop()
-            self._loop = None
+            self._loop = self._service = None
 
     @cached_property
     def router(self) -> APIRouter:
-        """`/healthz`, `/readyz`, `/api/cluster` and what `cluster verify` needs."""
-        return status_router(self)
+        """`/healthz`, `/readyz`, `/api/cluster`, what `cluster verify` needs, and where SDKs' clients connect."""
+        router = APIRouter()
+        router.include_router(status_router(self))
+        origins = Origins(self.settings.allowed_origins)
+        router.include_router(client_router(self._running_service, origins, self.settings.max_message_bytes))
+        if self.settings.api_key:
+            router.include_router(api_router(self, self._running_service, lambda: self._census))
+        return router
 
     def publish_from_thread(self, channel: str, message: Any, *, id: str | None = None) -> Position:
         """`publish`, for code in a thread, such as a `def` endpoint. Blocks until the bus has accepted it."""
@@ -157,6 +180,30 @@ class Hub(DeclaringHub):
             if not connection.handed_off:
                 await connection.finish()
 
+    def _running_service(self) -> service.Service:
+        if self._service is None:
+            raise ClusterError("the hub does not run: the application needs `lifespan=hub.lifespan`")
+        return self._service
+
+    def _state(self) -> tuple[bool, int]:
+        """What the heartbeat tells: whether this worker is ready, and its connections."""
+        clients = 0 if self._service is None else len(self._service.node.clients)
+        return self.ready, len(self.connections) + clients
+
+
+def client_limits(settings: Settings) -> service.ClientLimits:
+    """What a client of the client protocol may cost."""
+    session = SessionLimits(
+        max_channels=settings.max_channels_per_client,
+        rate=settings.messages_per_second,
+        burst=settings.messages_per_second * 10,
+        stale=settings.connect_timeout,
+        ping=settings.ping_interval,
+        # An answer must be due before the next ping.
+        pong=min(settings.ping_timeout, settings.ping_interval / 2),
+    )
+    return service.ClientLimits(session, settings.client_queue_bytes, settings.recovery_max_publications)
+
 
 def _send_away(connection: Connection[Any], error: BusUnavailable) -> None:
     logger.warning("a client is sent away: %s", error)
@@ -176,7 +223,7 @@ def position_asked(websocket: WebSocket) -> Position | None:
     return Position(epoch, int(offset))
 
 
-def get_hub(connection: HTTPConnection) -> hub.Hub:
+def get_hub(connection: HTTPConnection) -> Hub:
     """The hub of the application that serves this request or WebSocket."""
     return connection.app.state.hub  # type: ignore[no-any-return]
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.cluster.harness import RunningCluster
 
+NAME = "centrifuge-python"
 VERSION = "0.7.0"
 SHA256 = "11252b45c3f6b6104cfb07fb0fcfc9d2d62832d2af14715dd16fdc5e9c6e5964"
 TESTS = 185
@@ -68,8 +69,8 @@ def sdist() -> Path:
         CACHE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as directory:
             wanted = Path(directory, "requirements.txt")
-            wanted.write_text(f"centrifuge-python=={VERSION} --hash=sha256:{SHA256}\n")
-            command = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--require-hashes"]
+            wanted.write_text(f"{NAME}=={VERSION} --hash=sha256:{SHA256}\n")
+            command = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", NAME, "--require-hashes"]
             subprocess.run(
                 [sys.executable, *command, "--dest", directory, "--requirement", str(wanted)],
                 check=True,

@@ -91,6 +91,7 @@ LAYERS: dict[int, set[str]] = {
         "asyncapi",
         "application",
         "calls",
+        "clientele",
         "census",
         "cli",
         "control",
