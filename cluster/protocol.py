@@ -67,7 +67,10 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         A client for which more than `limit` bytes are waiting is closed with 3008 instead.
         """
         if not self._full and not self.close_sent:
-            self.transport.write(frames)
+            try:  # noqa: SIM105  # on the way of every publication to every client
+                self.transport.write(frames)
+            except RuntimeError:  # uvloop: the client has just gone, `connection_lost` is about to say so
+                pass
         elif self.closing:
             return
         elif self._backlog_bytes + self.transport.get_write_buffer_size() + len(frames) > self.limit:
