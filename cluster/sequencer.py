@@ -78,18 +78,24 @@ class Sequencer:
         self._ids_since: float | None = None
         self._quiet_since: dict[str, float] = {}
 
-    def number(self, items: Iterable[Item]) -> tuple[list[int], list[Entry]]:
-        """The offset of each item, and an entry for each that is new. Nothing is changed until `keep`."""
+    def number(self, items: Iterable[Item], first: int | None = None) -> tuple[list[int], list[Entry]]:
+        """The offset of each item, and an entry for each that is new. Nothing is changed until `keep`.
+
+        With `first` the order has been decided elsewhere: the items lie at `first`, `first` + 1 and so on, above
+        every offset there is.
+        """
         offsets: list[int] = []
         entries: list[Entry] = []
         tops: dict[str, int] = {}
         numbered: dict[str, int] = {}
-        for item in items:
+        for index, item in enumerate(items):
             key = _key(item.channel, item.id)
             offset = self._known(key) or numbered.get(key)
             if offset is None:
                 top = tops.get(item.channel)
-                if top is None:
+                if first is not None:
+                    top = first + index - 1
+                elif top is None:
                     log = self._logs.get(item.channel)
                     top = self.floor if log is None else log.top
                 offset = tops[item.channel] = numbered[key] = top + 1
@@ -103,14 +109,12 @@ class Sequencer:
         for entry in entries:
             log = self._logs.get(entry.channel)
             if log is None:
-                log = self._logs[entry.channel] = Log(entry.offset - 1, entry.retention)
+                log = self._logs[entry.channel] = Log(self.floor, entry.retention)
             else:
                 self._logs.move_to_end(entry.channel)
             log.retention = entry.retention
             before = log.bytes
-            publication = Publication(
-                entry.channel, self.epoch, entry.offset - 1, entry.offset, entry.id, entry.data or b""
-            )
+            publication = Publication(entry.channel, self.epoch, log.top, entry.offset, entry.id, entry.data or b"")
             log.append(publication, now)
             self.bytes += log.bytes - before
             self._remember(_key(entry.channel, entry.id), entry.offset, now)

@@ -35,6 +35,27 @@ def connect(settings: Settings) -> Bus:
         except ModuleNotFoundError:
             raise missing_extra("nats") from None
         return NatsBus(url, timeout=settings.bus_timeout, queue=settings.bus_queue)
+    if url.startswith(("amqp://", "amqps://")):
+        try:
+            from .rabbitmq import Kept, RabbitBus
+        except ModuleNotFoundError:
+            raise missing_extra("rabbitmq") from None
+        held = limits(settings)
+        # Ids must be known for as long as they may be repeated, also to a worker that starts.
+        kept = Kept(max(settings.history_seconds, held.id_seconds), held.bytes)
+        return RabbitBus(url, timeout=settings.bus_timeout, queue=settings.bus_queue, limits=held, kept=kept)
+    if url.startswith("sns+sqs://"):
+        try:
+            from .sqs import SqsBus, place
+        except ModuleNotFoundError:
+            raise missing_extra("aws") from None
+        return SqsBus(place(url), timeout=settings.bus_timeout, queue=settings.bus_queue, limits=limits(settings))
+    if url.startswith(("redis://", "rediss://")):
+        try:
+            from .redis import RedisBus
+        except ModuleNotFoundError:
+            raise missing_extra("redis") from None
+        return RedisBus(url, timeout=settings.bus_timeout, queue=settings.bus_queue)
     raise ConfigurationError(
         f"BUS_URL={without_secrets(url)!r}: use zmq+ipc://DIRECTORY, zmq+tcp://HOST:PORT or memory://NAME"
     )

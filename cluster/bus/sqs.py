@@ -1,0 +1,137 @@
+"""`sns+sqs://REGION/PREFIX`: a FIFO topic that every worker publishes to, and a FIFO queue of each worker.
+
+Every worker receives everything in one order and numbers it for itself: the numbers mean nothing to another worker,
+and what is gone from the queue is gone. So there is no history, and a publication has no place to come back to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import secrets
+from contextlib import AsyncExitStack, suppress
+
+import msgspec
+
+from ..errors import BusUnavailable
+from ..parcel import decode_parcel, encode_parcel
+from ..sequencer import Limits, Sequencer
+from ..stream import History, Position, Retention
+from ..wire import WireError
+from .base import Capabilities
+from .outbox import Outgoing
+from .session import SessionBus, logger
+from .topic import FAILURES, Place, Queue, Topic, connect_topic, place
+
+__all__ = ["SqsBus", "place"]
+
+MAX_BODY = 262_144
+"""Bytes of a message, as SNS and SQS count them."""
+MAX_ITEMS = MAX_BODY // 4 * 3 - 256
+"""Bytes of the publications in one: less what base64 and the parcel around them take."""
+SILENCE = 10.0
+KEEP_INTERVAL = 20.0
+"""Seconds between two times that a worker says its queue is in use, and looks for those of dead workers."""
+GOODBYE = 2.0
+"""Seconds to delete the queue when the bus is closed; later the other workers will."""
+NOWHERE = Position("", 0)
+NOTHING = Retention(0, 0.0)
+
+
+class SqsBus(SessionBus):
+    """See `Bus`. What `publish` returns is no place: its epoch is empty."""
+
+    capabilities = Capabilities(ordered=True, recoverable=False, durable=False, deduplicating=True)
+    max_item = MAX_ITEMS
+
+    def __init__(self, place: Place, *, timeout: float, queue: int, limits: Limits) -> None:
+        name = f"SNS and SQS at {place.endpoint or place.region}"
+        super().__init__(name, timeout=timeout, queue=queue, silence=SILENCE)
+        self._place = place
+        self._limits = limits
+        self._clients = AsyncExitStack()
+        self._topic: Topic | None = None
+        self._queue: Queue | None = None
+        self._sequencer = Sequencer("", limits)
+
+    async def close(self) -> None:
+        await super().close()
+        if self._topic is not None and self._queue is not None:
+            with suppress(*FAILURES):
+                async with asyncio.timeout(GOODBYE):
+                    await self._topic.remove(self._queue)
+        await self._clients.aclose()
+
+    async def publish(self, channel: str, data: bytes, *, id: str, retention: Retention) -> Position:
+        return await super().publish(channel, data, id=id, retention=NOTHING)
+
+    async def subscribe(self, channel: str) -> Position:
+        await self._in_time(self._until_ready, f"subscribing to {channel!r}")
+        self._channels.add(channel)
+        return self._top(channel)
+
+    async def history(self, channel: str, since: Position | None, limit: int) -> History:
+        await self._in_time(self._until_ready, f"asking for the history of {channel!r}")
+        return self._sequencer.history(channel, since, limit, self._loop.time())
+
+    def _top(self, channel: str) -> Position:
+        return self._sequencer.top(channel)
+
+    async def _send(self, batch: list[Outgoing[msgspec.Raw]]) -> None:
+        await self._until_ready()
+        assert self._topic is not None, "a session is ready"
+        count = size = 0
+        while count < len(batch) and size + batch[count].size <= MAX_ITEMS:
+            size += batch[count].size
+            count += 1
+        sent = batch[:count]
+        id = hashlib.sha256(b"".join(outgoing.item for outgoing in sent)).hexdigest()
+        parcel = encode_parcel(id[:16], "", 0.0, [outgoing.item for outgoing in sent], [])
+        try:
+            await self._topic.publish(base64.b64encode(parcel).decode(), id)
+        except FAILURES as error:
+            raise BusUnavailable(str(error)) from None
+        for outgoing in sent:
+            outgoing.accepted(NOWHERE)
+
+    async def _session(self) -> None:
+        if self._topic is None:
+            self._topic = await self._clients.enter_async_context(connect_topic(self._place))
+        await self._topic.create()
+        if self._queue is not None and not await self._topic.has(self._queue):
+            self._queue = None
+        if self._queue is None:
+            self._queue = await self._topic.add_queue()
+            # What was published while there was none is lost to this worker: nothing continues.
+            self._sequencer = Sequencer(secrets.token_hex(8), self._limits)
+        self._begin()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._receive_all(self._topic, self._queue))
+            tasks.create_task(self._keep(self._topic, self._queue))
+
+    async def _receive_all(self, topic: Topic, queue: Queue) -> None:
+        while True:
+            messages = await topic.receive(queue)
+            self._heard()
+            for message in messages:
+                self._take(message["Body"])
+            if messages:
+                await topic.done(queue, messages)
+
+    def _take(self, body: str) -> None:
+        try:
+            parcel = decode_parcel(base64.b64decode(body))
+        except (WireError, ValueError) as error:
+            logger.warning("dropped a message of the queue: %s", error)
+            return
+        _, entries = self._sequencer.number(parcel.items)
+        self._deliver(self._sequencer.keep(entries, self._loop.time()))
+
+    async def _keep(self, topic: Topic, queue: Queue) -> None:
+        while True:
+            if not await topic.has(queue):
+                raise BusUnavailable("this worker's queue was removed")
+            await topic.keep(queue)
+            await topic.reap()
+            await asyncio.sleep(KEEP_INTERVAL)
