@@ -17,8 +17,8 @@ start: ## run the cluster in the foreground: in a container if there is a Docker
 stop: ## end what `make start` runs
 	@scripts/stop
 
-serve: ## run the development server of the user interface
-	@scripts/later serve "the Angular user interface"
+serve: ## develop the user interface: on port 4200, with hot reload, beside `make start`
+	@scripts/serve $(ARGS)
 
 shell-api: ## open a shell where the cluster runs
 	@scripts/shell

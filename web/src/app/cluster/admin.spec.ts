@@ -1,0 +1,64 @@
+import { TestBed } from '@angular/core/testing';
+
+import { Admin } from './admin';
+
+describe('the admin token', () => {
+  const fetched = vi.fn();
+
+  beforeEach(() => {
+    sessionStorage.clear();
+    fetched.mockReset().mockResolvedValue({ ok: true, status: 204 });
+    vi.stubGlobal('fetch', fetched);
+  });
+
+  afterEach(() => {
+    vi.unstubAllGlobals();
+    history.replaceState(null, '', '/');
+  });
+
+  it('is not there at first', () => {
+    expect(TestBed.inject(Admin).authorized()).toBe(false);
+    expect(fetched).not.toHaveBeenCalled();
+  });
+
+  it('is kept when the cluster takes it', async () => {
+    const admin = TestBed.inject(Admin);
+    expect(await admin.enter('right')).toBeNull();
+    expect(admin.authorized()).toBe(true);
+    expect(sessionStorage.getItem('admin-token')).toBe('right');
+  });
+
+  it('is refused when the cluster does not', async () => {
+    fetched.mockResolvedValue({ ok: false, status: 403 });
+    const admin = TestBed.inject(Admin);
+    expect(await admin.enter('wrong')).toContain('not the admin token');
+    expect(admin.authorized()).toBe(false);
+    expect(sessionStorage.getItem('admin-token')).toBeNull();
+  });
+
+  it('is taken from the address, and does not stay there', async () => {
+    history.replaceState(null, '', '/cluster#token=right');
+    const admin = TestBed.inject(Admin);
+    await vi.waitFor(() => expect(admin.authorized()).toBe(true));
+    expect(location.href).not.toContain('token');
+    expect(location.pathname).toBe('/cluster');
+  });
+
+  it('goes with every action', async () => {
+    const admin = TestBed.inject(Admin);
+    await admin.enter('right');
+    await admin.act('api-0', 'kill');
+    expect(fetched).toHaveBeenLastCalledWith('/api/cluster/processes/api-0/kill', {
+      method: 'POST',
+      headers: { Authorization: 'Bearer right' },
+    });
+  });
+
+  it('can be given up', async () => {
+    const admin = TestBed.inject(Admin);
+    await admin.enter('right');
+    admin.leave();
+    expect(admin.authorized()).toBe(false);
+    expect(sessionStorage.getItem('admin-token')).toBeNull();
+  });
+});
