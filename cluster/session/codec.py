@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from .. import content, stream
-from .commands import ClientInfo, Command, EmulationRequest, Publication, Reply
+from .commands import ClientInfo, Command, EmulationRequest, Publication, Reply, raw
 
 MAX_COMMANDS = 1000
 """In one frame: a client that comes back subscribes to all its channels at once."""
@@ -41,7 +41,7 @@ class Codec(Protocol):
         """One publication as it stands in results. Raises `ValueError`."""
 
     def payload(self, data: bytes) -> Raw:
-        """`data` as it may stand in results and pushes. Raises `ValueError`."""
+        """`data` as it may stand in results and pushes; nothing if it is empty. Raises `ValueError`."""
 
     def join(self, replies: list[bytes]) -> bytes:
         """A frame of several encoded replies."""
@@ -64,7 +64,7 @@ def unpack(publication: stream.Publication, positioned: bool) -> tuple[Publicati
     held = content.unpack(publication.data or b"")
     info = _decode_info(held.info) if held.info else None
     offset = publication.offset if positioned else 0
-    return Publication(Raw(held.payload), info, offset, held.tags), held.binary
+    return Publication(raw(held.payload), info, offset, held.tags), held.binary
 
 
 class JsonCodec:
@@ -104,6 +104,8 @@ class JsonCodec:
                 more += b',"info":' + held.info
             if held.tags:
                 more += b',"tags":' + _encode(held.tags)
+        if not data:
+            raise ValueError("there is no payload")
         return one_line(b"%b%b%b}}}" % (_head(publication.channel), data, more))
 
     def publication(self, publication: stream.Publication, positioned: bool) -> Publication:
@@ -113,9 +115,9 @@ class JsonCodec:
         return result
 
     def payload(self, data: bytes) -> Raw:
-        if not content.is_json(data):
+        if data and not content.is_json(data):
             raise ValueError("the payload is not JSON")
-        return Raw(data)
+        return raw(data)
 
     @staticmethod
     def join(replies: list[bytes]) -> bytes:

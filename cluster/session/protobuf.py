@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 from .. import content, stream
 from . import commands
 from .codec import MAX_COMMANDS, unpack
-from .commands import Command, EmulationRequest, Publication, Push, Reply
+from .commands import Command, EmulationRequest, Publication, Push, Reply, raw
 
 # A pool of its own: an SDK in the same process has messages of the same names.
 _pool = DescriptorPool()
@@ -76,7 +76,7 @@ class ProtobufCodec:
         return unpack(publication, positioned)[0]
 
     def payload(self, data: bytes) -> Raw:
-        return Raw(data)
+        return raw(data)
 
     @staticmethod
     def join(replies: list[bytes]) -> bytes:
@@ -128,7 +128,7 @@ def _value(field: Any, value: Any) -> Any:
     if isinstance(value, str | int):
         return value
     if isinstance(value, bytes):
-        return Raw(value)
+        return raw(value)
     if isinstance(value, Message):
         return _struct(value)
     item = field.message_type.fields_by_name["value"]

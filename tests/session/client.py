@@ -31,15 +31,15 @@ class Client:
         self._told: list[Any] = []
         self.left: list[str] = []
         self.closed: Disconnect | None = None
-        self._last_id = 0
+        self.last_id = 0
 
     def says(self, *commands: dict[str, Any] | str) -> Step:
         """Commands in one frame; those that are dictionaries get an id unless they have one."""
         lines = []
         for command in commands:
             if isinstance(command, dict) and command and "id" not in command and "send" not in command:
-                self._last_id += 1
-                command = {"id": self._last_id} | command
+                self.last_id += 1
+                command = {"id": self.last_id} | command
             lines.append(command if isinstance(command, str) else json.dumps(command))
         return self.took(self.session.receive("\n".join(lines).encode(), self.now))
 

@@ -70,7 +70,7 @@ ANSWERS: list[tuple[dict[str, Any], Outcome, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("command", "outcome", "answer"), ANSWERS, ids=repr)
+@pytest.mark.parametrize(("command", "outcome", "answer"), ANSWERS, ids=["-".join(answer[0]) for answer in ANSWERS])
 def test_a_command_is_answered_by_its_outcome(
     command: dict[str, Any], outcome: Outcome, answer: dict[str, Any]
 ) -> None:
@@ -82,7 +82,7 @@ def test_a_command_is_answered_by_its_outcome(
     assert client.told() == [{"id": 3} | answer]
 
 
-@pytest.mark.parametrize(("command", "outcome", "answer"), ANSWERS, ids=repr)
+@pytest.mark.parametrize(("command", "outcome", "answer"), ANSWERS, ids=["-".join(answer[0]) for answer in ANSWERS])
 def test_a_command_that_fails_is_answered_by_the_error(
     command: dict[str, Any], outcome: Outcome, answer: dict[str, Any]
 ) -> None:

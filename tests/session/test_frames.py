@@ -135,7 +135,7 @@ def test_a_frame_holds_several_commands(peer: Peer) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize(("reply", "read"), REPLIES, ids=repr)
+@pytest.mark.parametrize(("reply", "read"), REPLIES, ids=[str(read)[:60] for _, read in REPLIES])
 def test_a_reply_is_read_as_it_was_meant(peer: Peer, reply: Reply, read: dict[str, Any]) -> None:
     assert peer.read(peer.codec.join([peer.codec.encode(reply)])) == [read]
 
@@ -199,6 +199,12 @@ def test_a_payload_that_is_not_json_has_no_place_in_a_json_frame() -> None:
     reply = message_class("Reply").FromString(PROTOBUF.push(published, True)[1:])
     assert reply.push.pub.data == b"\x00\x01"
     assert bytes(PROTOBUF.payload(b"\x00\x01")) == b"\x00\x01"
+
+
+def test_a_payload_that_is_not_there_is_left_out() -> None:
+    assert JSON.encode(Reply(1, rpc=RpcResult(JSON.payload(b"")))) == b'{"id":1,"rpc":{}}'
+    with pytest.raises(ValueError, match="no payload"):
+        JSON.push(Published("n", "e", 0, 1, "id", b""), True)
 
 
 @pytest.mark.parametrize("codec", [JSON, PROTOBUF])
