@@ -83,7 +83,7 @@ def _told(message: Any) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for field, value in message.ListFields():
         if field.name in PAYLOADS:
-            told[field.name] = json.loads(value)
+            told[field.name] = _payload(value)
         elif field.message_type and field.message_type.GetOptions().map_entry:
             told[field.name] = {
                 key: _told(item) if hasattr(item, "ListFields") else item for key, item in value.items()
@@ -95,3 +95,10 @@ def _told(message: Any) -> dict[str, Any]:
         else:
             told[field.name] = [_told(item) for item in value]
     return told
+
+
+def _payload(value: bytes) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

@@ -1,0 +1,2 @@
+#:
+news{"text": "line\nbreak"}
