@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
-from urllib.parse import quote, unquote
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 from nats.aio.msg import Msg
@@ -21,6 +21,7 @@ from nats.aio.msg import Msg
 from ..errors import BusUnavailable
 from ..stream import Position
 from .natslink import NatsLink, Request, Target
+from .natsmessage import Stored, from_headers, item_of, mark, stored, token
 from .outbox import Outgoing
 
 logger = logging.getLogger(__name__)
@@ -35,39 +36,6 @@ UNAVAILABLE, NOT_LAST, OVERLAP = 503, 10071, 10065
 PAGE_BYTES = 1024 * 1024
 
 
-class Entry(msgspec.Struct, array_like=True, gc=False):
-    """The payload of a message. Without data it is no publication: its channel begins at `place`, or 0: there."""
-
-    id: str
-    size: int
-    seconds: float
-    data: bytes | None
-    place: int = 0
-
-
-class Stored(NamedTuple):
-    """A message of the stream. `at`: when it was stored, in seconds; `pending`: how many follow in its channel."""
-
-    stream: str
-    seq: int
-    entry: Entry
-    at: float
-    pending: int = 0
-
-    @property
-    def place(self) -> int:
-        return self.entry.place or self.seq
-
-
-class Message(NamedTuple):
-    """A publication on its way; a repeated one is recognised by its `key`. `size`: what its channel keeps."""
-
-    channel: str
-    key: str
-    payload: bytes
-    size: int
-
-
 class JetStream:
     """The stream as it is over one connection. Its verbs raise `BusUnavailable`."""
 
@@ -75,12 +43,12 @@ class JetStream:
         self.link = link
         self.name = ""
         self.seen = 0
-        self._target = target
         self.replicated = target.replicas > 1
+        self._target = target
 
     def outgoing(self, channel: str) -> str:
         """The subject on which what is stored in `channel` comes out."""
-        return f"{self._target.prefix}.out.{_token(channel)}"
+        return f"{self._target.prefix}.out.{token(channel)}"
 
     def epoch(self, stream: str) -> str:
         return stream.removeprefix(f"{self._target.prefix}-")
@@ -91,20 +59,19 @@ class JetStream:
             self.seen = seq
 
     async def find(self, known: str, seen: int) -> None:
-        """Find the stream, or create it. `seen`: the last sequence number known of the stream `known`."""
+        """Find the stream, or create it. `seen`: the highest sequence number known of the stream `known`."""
         subjects = f"{self._target.prefix}.in.*"
         while not self.name:
             for name in (await self._api("STREAM.NAMES", subject=subjects)).get("streams") or ():
-                state = (await self._api(f"STREAM.INFO.{name}")).get("state") or {"last_seq": 0}
                 if self.epoch(name) == name:
                     raise BusUnavailable(f"the subjects {subjects!r} belong to another stream, {name!r}")
-                if name == known and state["last_seq"] < seen:
-                    # It is not what it was. An offset must not mean two publications.
-                    logger.error("the stream %r ends at %d, it had %d: beginning anew", name, state["last_seq"], seen)
-                    await self._api(f"STREAM.DELETE.{name}")
-                else:
-                    self.name = name
+                last = (await self._api(f"STREAM.INFO.{name}")).get("state", {}).get("last_seq", 0)
+                if name != known or last >= seen:
+                    self.name, self.seen = name, last
                     return
+                # It is not what it was, and an offset must not mean two publications.
+                logger.error("the stream %r ends at %d, it had %d: beginning anew", name, last, seen)
+                await self._api(f"STREAM.DELETE.{name}")
             name = f"{self._target.prefix}-{secrets.token_hex(4)}"
             created = await self._api(
                 f"STREAM.CREATE.{name}", name=name, subjects=[subjects], storage="file", retention="limits",
@@ -115,13 +82,18 @@ class JetStream:
             if (error := created.get("error")) and error["err_code"] != OVERLAP:
                 raise BusUnavailable(f"cannot create the stream {name!r}: {error['description']}")
 
-    async def publish(self, batch: Sequence[Outgoing[Message]], seconds: float) -> None:
-        """Settle each of `batch`, in this order. What takes longer than `seconds` is not settled."""
+    async def publish(self, batch: Sequence[Outgoing[msgspec.Raw]], seconds: float) -> None:
+        """Settle each of `batch`, in this order. Raises unless all are within `seconds`."""
+        requests, waiting = [], []
         for outgoing in batch:
-            if len(outgoing.item.payload) > self.link.max_payload:
+            item = item_of(outgoing.item)
+            key = blake2b(f"{item.channel}\0{item.id}".encode(), digest_size=16).hexdigest()
+            if outgoing.size > self.link.max_payload:
                 outgoing.refused(f"the server takes up to {self.link.max_payload} bytes")
-        batch = [outgoing for outgoing in batch if not outgoing.place.done()]
-        left = len(batch)
+            if not outgoing.place.done():
+                waiting.append(outgoing)
+                requests.append(Request(self._subject(item.channel), bytes(outgoing.item), {"Nats-Msg-Id": key}))
+        left = len(waiting)
 
         def take(index: int, message: Msg) -> bool:
             nonlocal left
@@ -129,18 +101,14 @@ class JetStream:
             error = answer.get("error")
             if error is None:
                 self.saw(answer["stream"], answer["seq"])
-                batch[index].accepted(Position(self.epoch(answer["stream"]), answer["seq"]))
+                waiting[index].accepted(Position(self.epoch(answer["stream"]), answer["seq"]))
             elif error["code"] == UNAVAILABLE:
                 raise BusUnavailable(error["description"])
             else:
-                batch[index].refused(error["description"])
+                waiting[index].refused(error["description"])
             left -= 1
             return not left
 
-        requests = [
-            Request(self._subject(channel), payload, {"Nats-Msg-Id": key})
-            for channel, key, payload, _ in (outgoing.item for outgoing in batch)
-        ]
         if requests:
             await self.link.exchange(requests, take, seconds)
 
@@ -149,9 +117,8 @@ class JetStream:
 
         That is 0 if something was stored since `after`: then there is none.
         """
-        payload = msgspec.msgpack.encode(Entry("", 0, 0.0, None, place))
         expected = {"Nats-Expected-Last-Subject-Sequence": str(after)}
-        answer = await self._ask(Request(self._subject(channel), payload, expected))
+        answer = await self._ask(Request(self._subject(channel), mark(place), expected))
         if (error := answer.get("error")) and error["err_code"] != NOT_LAST:
             raise BusUnavailable(error["description"])
         return 0 if error else int(answer["seq"])
@@ -172,28 +139,27 @@ class JetStream:
             message = (await self._api(f"STREAM.MSG.GET.{self.name}", last_by_subj=subject)).get("message")
             if message is not None:
                 data = base64.b64decode(message.get("data", ""))
-                found[channel] = Stored(self.name, message["seq"], entry_of(data), _seconds(message["time"]))
+                found[channel] = stored(self.name, message["seq"], data, message["time"])
         return found
 
     async def page(self, channel: str, seq: int, count: int) -> list[Stored]:
         """At most `count` messages of `channel` from `seq` on."""
-        found = await self._get(seq=max(1, seq), next_by_subj=self._subject(channel), batch=count, max_bytes=PAGE_BYTES)
-        return [stored for _, stored in found]
+        subject = self._subject(channel)
+        found = await self._get(seq=max(1, seq), next_by_subj=subject, batch=count, max_bytes=PAGE_BYTES)
+        return [each for _, each in found]
 
     async def _get(self, **request: object) -> list[tuple[str, Stored]]:
         found: list[tuple[str, Stored]] = []
 
         def take(_: int, message: Msg) -> bool:
-            headers: Mapping[str, str] = message.headers or {}
-            if "Status" in headers:
-                if headers["Status"] not in ("204", "404"):  # the end; nothing there
-                    raise BusUnavailable(f"the stream answers {headers['Status']} {headers.get('Description', '')}")
-                return True
-            channel = unquote(headers["Nats-Subject"].rpartition(".")[2])
-            at, pending = _seconds(headers["Nats-Time-Stamp"]), int(headers.get("Nats-Num-Pending", 0))
-            entry = entry_of(message.data)
-            found.append((channel, Stored(headers["Nats-Stream"], int(headers["Nats-Sequence"]), entry, at, pending)))
-            return False
+            headers: dict[str, str] = message.headers or {}
+            status = headers.get("Status")
+            if status is None:
+                channel = unquote(headers["Nats-Subject"].rpartition(".")[2])
+                found.append((channel, from_headers(headers, message.data)))
+            elif status not in ("204", "404"):  # the end; nothing there
+                raise BusUnavailable(f"the stream answers {status} {headers.get('Description', '')}")
+            return status is not None
 
         await self.link.exchange([Request(f"{API}DIRECT.GET.{self.name}", msgspec.json.encode(request))], take)
         return found
@@ -202,31 +168,14 @@ class JetStream:
         return await self._ask(Request(API + verb, msgspec.json.encode(request)))
 
     async def _ask(self, request: Request) -> dict[str, Any]:
-        answers: list[dict[str, Any]] = []
+        answer: dict[str, Any] = {}
 
         def take(_: int, message: Msg) -> bool:
-            answers.append(msgspec.json.decode(message.data))
+            answer.update(msgspec.json.decode(message.data))
             return True
 
         await self.link.exchange([request], take)
-        return answers[0]
+        return answer
 
     def _subject(self, channel: str) -> str:
-        return f"{self._target.prefix}.in.{_token(channel)}"
-
-
-def entry_of(payload: bytes) -> Entry:
-    """What a message holds; one that is not ours is no publication."""
-    try:
-        return msgspec.msgpack.decode(payload, type=Entry)
-    except (msgspec.DecodeError, ValueError):
-        return Entry("", 0, 0.0, None)
-
-
-def _token(channel: str) -> str:
-    """A channel's name as one token of a subject: `.`, `*`, `>` and blanks have a meaning there."""
-    return quote(channel, safe=":/").replace(".", "%2E")
-
-
-def _seconds(time: str) -> float:
-    return datetime.fromisoformat(time).timestamp()
+        return f"{self._target.prefix}.in.{token(channel)}"

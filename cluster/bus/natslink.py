@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-import nats
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error
@@ -66,7 +66,7 @@ class NatsLink:
     def __init__(self) -> None:
         self.closed = asyncio.Event()
         self.max_payload = 0
-        self._nc = nats.NATS()
+        self._nc = Client()
         self._subscriptions: dict[str, asyncio.Future[Subscription]] = {}
         self._exchanges: dict[str, tuple[Callable[[int, Msg], bool], asyncio.Future[str]]] = {}
         self._number = 0
@@ -76,7 +76,7 @@ class NatsLink:
         try:
             await self._nc.connect(
                 to.servers, error_cb=self._note, closed_cb=self._end, allow_reconnect=False, max_reconnect_attempts=1,
-                reconnect_time_wait=0.1, ping_interval=PING_INTERVAL, max_outstanding_pings=2, **to.login,
+                reconnect_time_wait=0, ping_interval=PING_INTERVAL, max_outstanding_pings=2, **to.login,
             )  # fmt: skip
             self._inbox = self._nc.new_inbox()
             await self._nc.subscribe(f"{self._inbox}.>", cb=self._answered)

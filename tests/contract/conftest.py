@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from .engine_nats import Nats
+from .engine_rabbitmq import RabbitMq
+from .engine_redis import Redis
+from .engine_sqs import Sqs
 from .engines import Engine, Memory, Zmq
 
 ENGINES: dict[str, Callable[[], Engine]] = {
@@ -16,6 +19,10 @@ ENGINES: dict[str, Callable[[], Engine]] = {
     "zmq+ipc": Zmq,
     "zmq+tcp": lambda: Zmq(tcp=True, journal=False),
     "nats": Nats,
+    "redis": lambda: Redis(durable=True),
+    "redis, keeping nothing": lambda: Redis(durable=False),
+    "rabbitmq": RabbitMq,
+    "sns+sqs": Sqs,
 }
 
 _numbers = itertools.count()
@@ -36,6 +43,14 @@ def engine(running: Engine) -> Engine:
     """The engine, running whatever the test before did to it."""
     running.start()
     return running
+
+
+@pytest.fixture
+def keeping(engine: Engine) -> Engine:
+    """The engine, for laws about the past: one that declares to keep nothing is under a law of its own."""
+    if not engine.connect().capabilities.recoverable:
+        pytest.skip("this bus declares that it keeps nothing")
+    return engine
 
 
 @pytest.fixture

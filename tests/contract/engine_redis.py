@@ -1,0 +1,35 @@
+"""A Redis server: one that keeps everything, or one that keeps nothing."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+from cluster.bus import Bus, connect
+from cluster.settings import load
+
+from .engines import PATIENT, Server, free_ports, program
+
+
+class Redis(Server):
+    def __init__(self, *, durable: bool) -> None:
+        super().__init__()
+        self._port = free_ports(1)
+        self._durable = durable
+
+    def connect(self, **changes: Any) -> Bus:
+        url = f"redis://127.0.0.1:{self._port}/?prefix=contract&durable={'yes' if self._durable else 'no'}"
+        return connect(load(**PATIENT | {"bus_url": url} | changes))
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(self._port),
+            "dir": str(self.directory),
+            "save": "",
+            "appendonly": "yes" if self._durable else "no",
+            "appendfsync": "always",
+            "enable-debug-command": "yes",
+        }
+        arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
+        return subprocess.Popen([program("redis-server"), *arguments], stdout=subprocess.DEVNULL)
