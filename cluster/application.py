@@ -18,8 +18,9 @@ from .calls import Allow, Function, Handler, Welcome, reply_error
 from .declarations import Declarations
 from .errors import ConfigurationError, Disconnection, PayloadError, ReplyError, TokenError, TokenExpired
 from .jwks import Keys, KeysUnavailable
+from .service import closing
 from .session import codes
-from .session.commands import NOTHING, ConnectRequest, Disconnect, SubscribeRequest
+from .session.commands import NOTHING, ConnectRequest, SubscribeRequest
 from .settings import Settings
 from .tokens import Expected, Key
 
@@ -103,7 +104,7 @@ class Application:
                     subs={**known.subs, **{name: Grant(self._offered(name)) for name in welcome.channels}},
                 )
         if identity is None:
-            raise _close(codes.CLOSE_BAD_REQUEST)
+            raise closing(codes.CLOSE_BAD_REQUEST)
         return identity
 
     async def authorize(
@@ -141,7 +142,7 @@ class Application:
         try:
             said = await self._verified(tokens.connection, token)
         except TokenExpired:
-            raise _close(codes.CLOSE_EXPIRED) from None
+            raise closing(codes.CLOSE_EXPIRED) from None
         except TokenError as error:
             raise _invalid_token(error) from None
         if said.user != caller.user:
@@ -172,7 +173,7 @@ class Application:
     async def message(self, data: bytes, caller: Caller) -> None:
         """An error is logged: there is no reply that could tell it."""
         if self._on_message is None:
-            raise _close(codes.CLOSE_NOT_AVAILABLE)
+            raise closing(codes.CLOSE_NOT_AVAILABLE)
         try:
             await self._on_message(caller, data)
         except ReplyError as error:
@@ -212,10 +213,6 @@ def _raw(value: Any) -> Raw:
     return NOTHING if value is None else Raw(to_json(value))
 
 
-def _close(why: Disconnect) -> Disconnection:
-    return Disconnection(why.code, why.reason)
-
-
 def _invalid_token(why: TokenError | str) -> Disconnection:
     logger.info("a token is not accepted: %s", why)
-    return _close(codes.CLOSE_INVALID_TOKEN)
+    return closing(codes.CLOSE_INVALID_TOKEN)
