@@ -26,140 +26,138 @@ import type { Row } from './rows';
       </p>
     </div>
 
-    <section class="charts" aria-label="Workers over the last two minutes">
-      @for (chart of charts(); track chart.label) {
-        <figure class="card">
-          <figcaption>
-            {{ chart.label }} <strong>{{ chart.total }}</strong>
-          </figcaption>
-          <app-chart
-            [label]="chart.label"
-            [times]="cluster.history().times"
-            [lines]="chart.lines"
-            [format]="chart.format"
-          />
-        </figure>
-      }
-    </section>
+    @if (cluster.report()) {
+      <section class="charts" aria-label="Workers over the last two minutes">
+        @for (chart of charts(); track chart.label) {
+          <figure class="card">
+            <figcaption>
+              {{ chart.label }} <strong>{{ chart.total }}</strong>
+            </figcaption>
+            <app-chart
+              [label]="chart.label"
+              [times]="cluster.history().times"
+              [lines]="chart.lines"
+              [format]="chart.format"
+            />
+          </figure>
+        }
+      </section>
 
-    <section class="card tree" aria-labelledby="processes">
-      <h2 id="processes">Processes</h2>
-      <div class="scroll" tabindex="0" role="region" aria-labelledby="processes">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">process</th>
-              <th scope="col">state</th>
-              <th scope="col" class="figure">PID</th>
-              <th scope="col" class="figure">port</th>
-              <th scope="col" class="figure">uptime</th>
-              <th scope="col" class="figure">clients</th>
-              @for (measure of measures; track measure.name) {
-                <th scope="col" class="measure">
-                  <span>{{ measure.label }}</span>
-                </th>
-              }
-              @if (admin.authorized()) {
-                <th scope="col"><span class="visually-hidden">actions</span></th>
-              }
-            </tr>
-          </thead>
-          <tbody>
-            <tr class="root">
-              <th scope="row">supervisord</th>
-              <td [attr.colspan]="admin.authorized() ? 10 : 9"></td>
-            </tr>
-            @for (row of cluster.rows(); track row.key) {
-              <tr [attr.data-process]="row.name">
-                <th scope="row">{{ row.name }}</th>
-                <td>
-                  <span class="state" [attr.data-state]="row.ready ? row.state : 'NOT READY'">{{
-                    row.ready ? row.state.toLowerCase() : 'not ready'
-                  }}</span>
-                </td>
-                <td class="figure pid-cell" data-label="PID">
-                  @if (row.pid === null) {
-                    –
-                  } @else if (row.role === 'worker') {
-                    <app-pid [pid]="row.pid" />
-                  } @else {
-                    {{ row.pid }}
-                  }
-                </td>
-                <td class="figure" data-label="port">{{ row.port ?? '' }}</td>
-                <td class="figure" data-label="uptime">
-                  {{ row.uptime === null ? '–' : time(row.uptime) }}
-                </td>
-                <td class="figure" data-label="clients">{{ row.connections ?? '' }}</td>
+      <section class="card tree" aria-labelledby="processes">
+        <h2 id="processes">Processes</h2>
+        <div class="scroll" tabindex="0" role="region" aria-label="Table of processes">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">process</th>
+                <th scope="col">state</th>
+                <th scope="col" class="figure">PID</th>
+                <th scope="col" class="figure">port</th>
+                <th scope="col" class="figure">uptime</th>
+                <th scope="col" class="figure">clients</th>
                 @for (measure of measures; track measure.name) {
-                  <td class="measure" [attr.data-label]="measure.label">
-                    @if (figure(row, measure.name); as shown) {
-                      <span>{{ shown }}</span>
-                      <app-chart
-                        [spark]="true"
-                        [label]="measure.label + ' of ' + row.name"
-                        [times]="cluster.history().times"
-                        [lines]="lines(row, measure.name)"
-                        [format]="measure.format"
-                      />
-                    }
-                  </td>
+                  <th scope="col" class="measure">
+                    <span>{{ measure.label }}</span>
+                  </th>
                 }
                 @if (admin.authorized()) {
-                  <td class="row-actions">
-                    @if (row.process; as process) {
-                      <app-process-actions
-                        [process]="process"
-                        [actions]="row.role === 'worker' ? both : restart"
-                      />
-                    }
-                  </td>
+                  <th scope="col"><span class="visually-hidden">actions</span></th>
                 }
               </tr>
-            } @empty {
-              <tr>
-                <td colspan="10">Nothing is known yet.</td>
+            </thead>
+            <tbody>
+              <tr class="root">
+                <th scope="row">supervisord</th>
+                <td [attr.colspan]="admin.authorized() ? 10 : 9"></td>
               </tr>
-            }
-          </tbody>
-        </table>
-      </div>
-    </section>
-
-    <div class="columns">
-      <section class="card" aria-labelledby="events">
-        <h2 id="events">What happened</h2>
-        <app-event-log [events]="cluster.events()" />
-      </section>
-      <section class="card" aria-labelledby="presence">
-        <h2 id="presence">
-          Present in <code>{{ room }}</code>
-        </h2>
-        <ul class="presence">
-          @for (client of presence.present(); track client.client) {
-            <li>
-              <code>{{ client.client.slice(0, 8) }}</code>
-              <span>{{ client.user || 'anonymous' }}</span>
-            </li>
-          } @empty {
-            <li class="empty">{{ presence.present() ? 'Nobody' : 'Not known yet' }}</li>
-          }
-        </ul>
-        <h2>Clients of this page</h2>
-        <ul class="presence">
-          @for (client of clients.list(); track client) {
-            <li>
-              <span class="letter">{{ client.name }}</span>
-              @if (client.worker(); as worker) {
-                <app-pid [pid]="worker.pid" />
+              @for (row of cluster.rows(); track row.key) {
+                <tr [attr.data-process]="row.name">
+                  <th scope="row">{{ row.name }}</th>
+                  <td>
+                    <span class="state" [attr.data-state]="row.ready ? row.state : 'NOT READY'">{{
+                      row.ready ? row.state.toLowerCase() : 'not ready'
+                    }}</span>
+                  </td>
+                  <td class="figure pid-cell" data-label="PID">
+                    @if (row.pid === null) {
+                      –
+                    } @else if (row.role === 'worker') {
+                      <app-pid [pid]="row.pid" />
+                    } @else {
+                      {{ row.pid }}
+                    }
+                  </td>
+                  <td class="figure" data-label="port">{{ row.port ?? '' }}</td>
+                  <td class="figure" data-label="uptime">
+                    {{ row.uptime === null ? '–' : time(row.uptime) }}
+                  </td>
+                  <td class="figure" data-label="clients">{{ row.connections ?? '' }}</td>
+                  @for (measure of measures; track measure.name) {
+                    <td class="measure" [attr.data-label]="measure.label">
+                      @if (figure(row, measure.name); as shown) {
+                        <span>{{ shown }}</span>
+                        <app-chart
+                          [spark]="true"
+                          [label]="measure.label + ' of ' + row.name"
+                          [times]="cluster.history().times"
+                          [lines]="lines(row, measure.name)"
+                          [format]="measure.format"
+                        />
+                      }
+                    </td>
+                  }
+                  @if (admin.authorized()) {
+                    <td class="row-actions">
+                      @if (row.process; as process) {
+                        <app-process-actions
+                          [process]="process"
+                          [actions]="row.role === 'worker' ? both : restart"
+                        />
+                      }
+                    </td>
+                  }
+                </tr>
               }
-              <span class="state" [attr.data-state]="client.state()">{{ client.state() }}</span>
-              <span class="figure">{{ client.counters().missed }} missed</span>
-            </li>
-          }
-        </ul>
+            </tbody>
+          </table>
+        </div>
       </section>
-    </div>
+
+      <div class="columns">
+        <section class="card" aria-labelledby="events">
+          <h2 id="events">What happened</h2>
+          <app-event-log [events]="cluster.events()" />
+        </section>
+        <section class="card" aria-labelledby="presence">
+          <h2 id="presence">
+            Present in <code>{{ room }}</code>
+          </h2>
+          <ul class="presence">
+            @for (client of presence.present(); track client.client) {
+              <li data-present>
+                <code>{{ client.client.slice(0, 8) }}</code>
+                <span>{{ client.user || 'anonymous' }}</span>
+              </li>
+            } @empty {
+              <li class="empty">{{ presence.present() ? 'Nobody' : 'Not known yet' }}</li>
+            }
+          </ul>
+          <h2>Clients of this page</h2>
+          <ul class="presence">
+            @for (client of clients.list(); track client) {
+              <li>
+                <span class="letter">{{ client.name }}</span>
+                @if (client.worker(); as worker) {
+                  <app-pid [pid]="worker.pid" />
+                }
+                <span class="state" [attr.data-state]="client.state()">{{ client.state() }}</span>
+                <span class="figure">{{ client.counters().missed }} missed</span>
+              </li>
+            }
+          </ul>
+        </section>
+      </div>
+    }
   `,
   changeDetection: ChangeDetectionStrategy.OnPush,
 })
