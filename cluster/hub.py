@@ -76,7 +76,7 @@ class Hub:
     @property
     def delivered(self) -> int:
         """Publications handed to subscribers so far, one for each subscriber."""
-        return self._delivered_before + sum(channel.delivered for channel in self._channels.values())
+        return self._delivered_before + sum(live.delivered for live in self._channels.values() if is_public(live.name))
 
     @property
     def channels(self) -> int:
@@ -123,7 +123,7 @@ class Hub:
             self._publishing -= 1
             if not self._publishing:
                 self._idle.set()
-        self.published += 1
+        self.published += is_public(channel)
         return position
 
     def retention_of(self, channel: str) -> Retention:
@@ -193,7 +193,7 @@ class Hub:
     async def _receive(self) -> None:
         while True:
             publication = await self.bus.receive()
-            self.received += not publication.is_beacon
+            self.received += not publication.is_beacon and is_public(publication.channel)
             live = self._channels.get(publication.channel)
             if live is not None:
                 before = live.state
@@ -300,7 +300,7 @@ class Hub:
                 with suppress(BusError):
                     await self.bus.unsubscribe(live.name)
         if live.claims == 0 and self._channels.get(live.name) is live:
-            self._delivered_before += live.delivered
+            self._delivered_before += live.delivered if is_public(live.name) else 0
             del self._channels[live.name]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -340,9 +340,14 @@ def check_name(channel: str) -> None:
         raise ChannelError(f"a channel name has 1 to {MAX_CHANNEL_NAME} printable characters, not {channel[:300]!r}")
 
 
+def is_public(channel: str) -> bool:
+    """Whether `channel` is not one of the cluster's own. What these carry is not counted."""
+    return not channel.startswith("/")
+
+
 def check_public(channel: str) -> None:
     """Raise `ChannelError` if `channel` is one of the cluster's own, which no application and no client may use."""
-    if channel.startswith("/"):
+    if not is_public(channel):
         raise ChannelError(f"channel {channel!r}: names that begin with '/' are the cluster's own")
 
 
