@@ -49,7 +49,12 @@ def connect(settings: Settings) -> Bus:
             from .sqs import SqsBus, place
         except ModuleNotFoundError:
             raise missing_extra("aws") from None
-        return SqsBus(place(url), timeout=settings.bus_timeout, queue=settings.bus_queue, limits=limits(settings))
+        bus = SqsBus(place(url), timeout=settings.bus_timeout, queue=settings.bus_queue, limits=limits(settings))
+        if settings.max_message_bytes > bus.capabilities.max_bytes:
+            raise ConfigurationError(
+                f"MAX_MESSAGE_BYTES={settings.max_message_bytes}: SNS carries at most {bus.capabilities.max_bytes}"
+            )
+        return bus
     if url.startswith(("redis://", "rediss://")):
         try:
             from .redis import RedisBus
@@ -57,7 +62,8 @@ def connect(settings: Settings) -> Bus:
             raise missing_extra("redis") from None
         return RedisBus(url, timeout=settings.bus_timeout, queue=settings.bus_queue)
     raise ConfigurationError(
-        f"BUS_URL={without_secrets(url)!r}: use zmq+ipc://DIRECTORY, zmq+tcp://HOST:PORT or memory://NAME"
+        f"BUS_URL={without_secrets(url)!r}: use zmq+ipc://DIRECTORY, zmq+tcp://HOST:PORT, memory://NAME, "
+        "nats://, redis://, rediss://, amqp://, amqps:// or sns+sqs://"
     )
 
 

@@ -45,7 +45,7 @@ class SessionBus(Bus):
         self._name = name
         self._timeout = timeout
         self._silence = silence
-        self._outbox = Outbox(self._send, timeout=timeout, limit=queue, name=name)
+        self._outbox = Outbox(self._send_when_ready, timeout=timeout, limit=queue, name=name)
         self._inbox = Inbox()
         self._channels: set[str] = set()
         self._missed: set[str] = set()
@@ -99,7 +99,7 @@ class SessionBus(Bus):
 
     @abstractmethod
     async def _send(self, batch: list[Outgoing[msgspec.Raw]]) -> None:
-        """Publish `batch` and settle it; see `Outbox`."""
+        """Publish `batch` and settle it, or what of it fits; see `Outbox`. Called while a session goes on."""
 
     @abstractmethod
     def _top(self, channel: str) -> Position:
@@ -125,6 +125,13 @@ class SessionBus(Bus):
 
     def _tell_tops(self, channels: Iterable[str]) -> None:
         self._inbox.put([beacon(channel, self._top(channel)) for channel in channels])
+
+    async def _send_when_ready(self, batch: list[Outgoing[msgspec.Raw]]) -> None:
+        await self._until_ready()
+        # What was given up while waiting is not published long after its caller has heard that it failed.
+        waiting = [outgoing for outgoing in batch if not outgoing.place.done()]
+        if waiting:
+            await self._send(waiting)
 
     async def _until_ready(self) -> None:
         await self._ready.wait()

@@ -42,7 +42,7 @@ NOTHING = Retention(0, 0.0)
 class SqsBus(SessionBus):
     """See `Bus`. What `publish` returns is no place: its epoch is empty."""
 
-    capabilities = Capabilities(ordered=True, recoverable=False, durable=False, deduplicating=True)
+    capabilities = Capabilities(ordered=True, recoverable=False, durable=False, deduplicating=True, max_bytes=190_000)
     max_item = MAX_ITEMS
 
     def __init__(self, place: Place, *, timeout: float, queue: int, limits: Limits) -> None:
@@ -73,13 +73,13 @@ class SqsBus(SessionBus):
 
     async def history(self, channel: str, since: Position | None, limit: int) -> History:
         await self._in_time(self._until_ready, f"asking for the history of {channel!r}")
-        return self._sequencer.history(channel, since, limit, self._loop.time())
+        # There may be more in the topic that has not come out of the queue yet.
+        return History([], self._top(channel), complete=False)
 
     def _top(self, channel: str) -> Position:
         return self._sequencer.top(channel)
 
     async def _send(self, batch: list[Outgoing[msgspec.Raw]]) -> None:
-        await self._until_ready()
         assert self._topic is not None, "a session is ready"
         count = size = 0
         while count < len(batch) and size + batch[count].size <= MAX_ITEMS:

@@ -1,15 +1,21 @@
-"""SNS and SQS as moto's server plays them. It keeps nothing: what was there is gone when it is started again."""
+"""SNS and SQS as moto's server plays them. It keeps nothing: what was there is gone when it is started again.
+
+A FIFO topic hands one publication after another to its queues. moto's threads do not: run as a program, this module
+is moto's server with that added.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import threading
 from typing import Any
 
 from cluster.bus import Bus, connect
 from cluster.settings import load
 
-from .engines import PATIENT, Server, free_ports, program
+from .engines import PATIENT, PROJECT, Server, free_ports
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "contract", "AWS_SECRET_ACCESS_KEY": "contract"}
 
@@ -33,7 +39,27 @@ class Sqs(Server):
 
     def launch(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [program("moto_server"), "-H", "127.0.0.1", "-p", str(self._port)],
+            [sys.executable, "-m", "tests.contract.engine_sqs", "-H", "127.0.0.1", "-p", str(self._port)],
+            cwd=PROJECT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+
+def serve(arguments: list[str]) -> None:
+    """moto's server, handing out one publication at a time."""
+    from moto.server import main
+    from moto.sns.models import SNSBackend
+
+    publish, lock = SNSBackend.publish, threading.Lock()
+
+    def publish_one(*given: Any, **named: Any) -> Any:
+        with lock:
+            return publish(*given, **named)
+
+    SNSBackend.publish = publish_one  # type: ignore[method-assign]
+    main(arguments)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1:])

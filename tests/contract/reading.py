@@ -12,6 +12,7 @@ from cluster.errors import BusError, BusUnavailable
 from cluster.stream import History, Position, Publication, Retention
 
 KEEP = Retention(size=100_000, seconds=300.0)
+THE_END = b"the end"
 PATIENCE = 30.0
 """Seconds after which what should have happened has not."""
 
@@ -52,11 +53,11 @@ async def received(bus: Bus, count: int) -> list[Publication]:
     return found
 
 
-async def received_until(bus: Bus, channel: str, last: Position) -> list[Publication]:
-    """The publications received up to the one of `channel` at `last`, of all channels."""
+async def received_until(bus: Bus, channel: str, last: bytes) -> list[Publication]:
+    """The publications received up to the one of `channel` with the data `last`, of all channels."""
     found: list[Publication] = []
     async with asyncio.timeout(PATIENCE):
-        while not found or (found[-1].channel, found[-1].position) != (channel, last):
+        while not found or (found[-1].channel, found[-1].data) != (channel, last):
             publication = await bus.receive()
             if not publication.is_beacon:
                 found.append(publication)
@@ -74,6 +75,21 @@ async def whole_history(bus: Bus, channel: str, since: Position | None = None, *
         if not history.publications or found[-1].position == history.top:
             return History(found, history.top, complete)
         since = found[-1].position
+
+
+async def witness(bus: Bus, channel: str) -> None:
+    """Let `published` tell later what was published on `channel` from now on."""
+    if not bus.capabilities.recoverable:
+        await bus.subscribe(channel)
+
+
+async def published(bus: Bus, channel: str) -> list[bytes]:
+    """What was published on `channel`, in its order: its history; where there is none, what `bus` received."""
+    if bus.capabilities.recoverable:
+        return data_of((await whole_history(bus, channel)).publications)
+    await publish(bus, channel, THE_END)
+    found = await received_until(bus, channel, THE_END)
+    return data_of([publication for publication in found if publication.channel == channel])[:-1]
 
 
 def data_of(publications: list[Publication]) -> list[bytes]:

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from cluster.bus import Bus
+from cluster.bus import Bus, Capabilities
+from cluster.errors import PublishRefused
 from cluster.stream import Position, Retention
 
 from .engines import Engine
@@ -20,8 +21,8 @@ async def fill(bus: Bus, channel: str, count: int, retention: Retention) -> list
     ]
 
 
-async def test_history_follows_the_position_asked_for(engine: Engine, channel: str) -> None:
-    async with engine.connect() as bus:
+async def test_history_follows_the_position_asked_for(keeping: Engine, channel: str) -> None:
+    async with keeping.connect() as bus:
         start = (await bus.history(channel, None, 0)).top
         positions = await publish_all(bus, channel, numbered(10))
         for after, since in enumerate([start, *positions]):
@@ -33,8 +34,8 @@ async def test_history_follows_the_position_asked_for(engine: Engine, channel: s
             )
 
 
-async def test_history_begins_with_the_oldest_kept_when_no_position_is_given(engine: Engine, channel: str) -> None:
-    async with engine.connect() as bus:
+async def test_history_begins_with_the_oldest_kept_when_no_position_is_given(keeping: Engine, channel: str) -> None:
+    async with keeping.connect() as bus:
         await fill(bus, channel, 10, Retention(4, 300.0))
         found = await bus.history(channel, None, 100)
     assert (data_of(found.publications), found.complete) == (numbered(10)[6:], True)
@@ -43,14 +44,27 @@ async def test_history_begins_with_the_oldest_kept_when_no_position_is_given(eng
 async def test_the_history_of_nothing_is_empty(engine: Engine, channel: str) -> None:
     async with engine.connect() as bus:
         found = await bus.history(channel, None, 100)
-        assert (found.publications, found.complete) == ([], True)
+        assert (found.publications, found.complete) == ([], bus.capabilities.recoverable)
         assert await bus.subscribe(channel) == found.top
-        assert (await bus.history(channel, found.top, 100)).complete
+        assert (await bus.history(channel, found.top, 100)).complete == bus.capabilities.recoverable
+
+
+async def test_a_bus_that_keeps_nothing_never_says_that_nothing_is_missing(engine: Engine, channel: str) -> None:
+    async with engine.connect() as bus:
+        if bus.capabilities.recoverable:
+            pytest.skip("this bus keeps what is published")
+        top = await bus.subscribe(channel)
+        place = await publish(bus, channel)
+        last = (await received(bus, 1))[0].position
+        assert place.epoch == ""
+        for since in (None, top, place, last):
+            found = await bus.history(channel, since, 100)
+            assert (found.publications, found.top, found.complete) == ([], last, False)
 
 
 @pytest.mark.parametrize("size", [0, 1, 5, 100])
-async def test_complete_never_lies(engine: Engine, channel: str, size: int) -> None:
-    async with engine.connect() as bus:
+async def test_complete_never_lies(keeping: Engine, channel: str, size: int) -> None:
+    async with keeping.connect() as bus:
         start = (await bus.history(channel, None, 0)).top
         positions = [start, *await fill(bus, channel, 20, Retention(size, 300.0))]
         for after, since in enumerate(positions):
@@ -61,21 +75,21 @@ async def test_complete_never_lies(engine: Engine, channel: str, size: int) -> N
             assert found.top == positions[-1]
 
 
-async def test_history_of_another_epoch_is_not_complete(engine: Engine, channel: str) -> None:
-    async with engine.connect() as bus:
+async def test_history_of_another_epoch_is_not_complete(keeping: Engine, channel: str) -> None:
+    async with keeping.connect() as bus:
         last = (await publish_all(bus, channel, numbered(5)))[-1]
         found = await bus.history(channel, Position("another epoch", last.offset), 100)
         assert (found.complete, found.top) == (False, last)
 
 
-async def test_history_from_above_the_top_is_not_complete(engine: Engine, channel: str) -> None:
-    async with engine.connect() as bus:
+async def test_history_from_above_the_top_is_not_complete(keeping: Engine, channel: str) -> None:
+    async with keeping.connect() as bus:
         last = await publish(bus, channel)
         assert not (await bus.history(channel, last._replace(offset=last.offset + 1), 100)).complete
 
 
-async def test_what_has_become_too_old_is_not_complete(engine: Engine, channel: str) -> None:
-    async with engine.connect() as bus:
+async def test_what_has_become_too_old_is_not_complete(keeping: Engine, channel: str) -> None:
+    async with keeping.connect() as bus:
         start = (await bus.history(channel, None, 0)).top
         (last,) = await fill(bus, channel, 1, Retention(100, 0.05))
         async with asyncio.timeout(PATIENCE):
@@ -86,16 +100,16 @@ async def test_what_has_become_too_old_is_not_complete(engine: Engine, channel: 
         assert (await bus.history(channel, last, 100)).complete
 
 
-async def test_the_latest_publication_says_what_is_kept(engine: Engine, channel: str) -> None:
-    async with engine.connect() as bus:
+async def test_the_latest_publication_says_what_is_kept(keeping: Engine, channel: str) -> None:
+    async with keeping.connect() as bus:
         await fill(bus, channel, 10, Retention(100, 300.0))
         await bus.publish(channel, b"last", id="last", retention=Retention(3, 300.0))
         assert data_of((await bus.history(channel, None, 100)).publications) == [b"8", b"9", b"last"]
 
 
 @pytest.mark.parametrize("page", [1, 7, 1000])
-async def test_history_comes_in_pages(engine: Engine, channel: str, page: int) -> None:
-    async with engine.connect() as bus:
+async def test_history_comes_in_pages(keeping: Engine, channel: str, page: int) -> None:
+    async with keeping.connect() as bus:
         start = (await bus.history(channel, None, 0)).top
         await publish_all(bus, channel, numbered(50))
         assert len((await bus.history(channel, start, page)).publications) <= page
@@ -105,23 +119,36 @@ async def test_history_comes_in_pages(engine: Engine, channel: str, page: int) -
     assert is_linked(found.publications, start)
 
 
-async def test_a_limit_of_nothing_tells_the_top(engine: Engine, channel: str) -> None:
-    async with engine.connect() as bus:
+async def test_a_limit_of_nothing_tells_the_top(keeping: Engine, channel: str) -> None:
+    async with keeping.connect() as bus:
         last = (await publish_all(bus, channel, numbered(5)))[-1]
         found = await bus.history(channel, None, 0)
         assert (found.publications, found.top) == ([], last)
 
 
 async def test_large_payloads_arrive_and_are_kept(engine: Engine, channel: str) -> None:
-    payloads = [bytes([number]) * 1_500_000 for number in range(4)] + [bytes(range(256)) * 65_536]
     async with engine.connect() as publisher, engine.connect() as subscriber:
+        most = publisher.capabilities.max_bytes
+        payloads = [bytes([number]) * (most // 10) for number in range(4)] + [bytes(range(256)) * (most // 256)]
         start = await subscriber.subscribe(channel)
         await publish_all(publisher, channel, payloads)
         found = await received(subscriber, len(payloads))
-        kept = await whole_history(subscriber, channel, start)
-    assert data_of(found) == payloads
-    assert kept.complete
-    assert kept.publications == found
+        assert data_of(found) == payloads
+        if subscriber.capabilities.recoverable:
+            kept = await whole_history(subscriber, channel, start)
+            assert kept.complete
+            assert kept.publications == found
+
+
+async def test_what_is_too_large_for_the_engine_is_refused(engine: Engine, channel: str) -> None:
+    async with engine.connect() as bus:
+        if bus.capabilities.max_bytes == Capabilities._field_defaults["max_bytes"]:
+            pytest.skip("this bus carries all that MAX_MESSAGE_BYTES may be")
+        await bus.subscribe(channel)
+        with pytest.raises(PublishRefused):
+            await publish(bus, channel, bytes(2 * bus.capabilities.max_bytes))
+        await publish(bus, channel, b"small")
+        assert data_of(await received(bus, 1)) == [b"small"]
 
 
 async def test_a_cleared_channel_has_no_history_and_its_positions_go_on(engine: Engine, channel: str) -> None:
@@ -180,6 +207,8 @@ async def test_any_bytes_can_be_published(engine: Engine, channel: str, data: by
         start = await subscriber.subscribe(channel)
         await publish(publisher, channel, data)
         assert [publication.data for publication in await received(subscriber, 1)] == [data]
+        if not subscriber.capabilities.recoverable:
+            return
         assert [publication.data for publication in (await subscriber.history(channel, start, 10)).publications] == [
             data
         ]
