@@ -59,7 +59,7 @@ def verify(settings: Settings, parsed: argparse.Namespace) -> int:
     from .control import reach
     from .verify import verify
 
-    matrix = asyncio.run(verify(reach(settings.directory)))
+    matrix = asyncio.run(verify(reach(settings.directory), parsed.others))
     print(matrix)
     print("every client of every worker received every message once" if matrix.whole else "there are holes")
     return 0 if matrix.whole else 1
@@ -161,12 +161,19 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("app", nargs="?", help="the application as module:attribute (APP); default: the demo")
     start.add_argument("--workers", help="worker processes (WORKERS)")
     start.add_argument("--host", help="address to listen on (HOST)")
+    start.add_argument("--bus", dest="bus_url", help="what carries publications between workers (BUS_URL)")
     start.add_argument(
         "--direct", action="store_true", default=None, help="clients may use the workers' ports (DIRECT)"
     )
     commands.add_parser("status", parents=[place], help="show the processes of a running cluster")
     commands.add_parser("stop", parents=[place], help="end a running cluster")
-    commands.add_parser("verify", parents=[place], help="prove that each worker's messages reach every worker")
+    proof = commands.add_parser("verify", parents=[place], help="prove that each worker's messages reach every worker")
+    proof.add_argument(
+        "others",
+        nargs="*",
+        metavar="URL",
+        help="http://HOST:PORT of other clusters on the same bus, with this ADMIN_TOKEN",
+    )
     typescript = commands.add_parser("types", help="write the TypeScript of Pydantic models and channels")
     typescript.add_argument(
         "names", nargs="+", metavar="NAME", help="a module with models, or module:attribute of a hub"

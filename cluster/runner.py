@@ -18,6 +18,7 @@ from supervisor import loggers, supervisord
 from supervisor.options import ServerOptions
 from supervisor.states import SupervisorStates
 
+from .bus import connect
 from .bus.endpoints import endpoints
 from .control import Reach, is_running
 from .directory import prepare_directory
@@ -85,7 +86,7 @@ def _check(settings: Settings) -> None:
         raise ConfigurationError(
             f"BUS_URL={settings.bus!r}: it reaches one process only, not WORKERS={settings.workers}"
         )
-    _runs_forwarder(settings.bus)
+    connect(settings)  # refuses what no worker could use; nothing is opened
     nginx_program()
     if not is_free(settings.host, settings.port):
         raise ConfigurationError(f"PORT={settings.port}: something listens on {settings.host}:{settings.port} already")
@@ -184,8 +185,8 @@ def _reopenable_output() -> None:
 
 
 def _runs_forwarder(bus: str) -> bool:
-    """Whether the forwarder belongs into this tree: not when the bus is elsewhere, or in memory."""
-    if bus.startswith("memory://"):
+    """Whether the forwarder belongs into this tree: not when the bus is elsewhere, in memory, or an engine."""
+    if not bus.startswith("zmq+"):
         return False
     found = endpoints(bus)
     return found.directory is not None or any(f"//{host}:" in found.publish for host in LOOPBACK)

@@ -35,6 +35,7 @@ class Probe(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    host: str
     pid: int
     nonce: str
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
@@ -51,31 +52,34 @@ class Matrix(NamedTuple):
         return "\n".join(lines)
 
 
-async def verify(reach: Reach) -> Matrix:
+async def verify(reach: Reach, others: Sequence[str] = ()) -> Matrix:
     """Connect until each worker has a client, publish once from each, and see who receives it.
 
-    Raises `ClusterError` when the cluster cannot be reached, or workers cannot be.
+    `others` are addresses of further clusters on the same bus, http://HOST:PORT. Raises `ClusterError` when a
+    cluster cannot be reached, or workers cannot be.
     """
     expected = await _workers(reach)
     async with AsyncExitStack() as stack:
-        clients = await _client_per_worker(reach, expected, stack)
+        clients = await _client_per_worker(reach, others, expected, stack)
         nonce = secrets.token_hex(8)
-        for (_, pid), client in clients.items():
-            await client.send(json.dumps({"pid": pid, "nonce": nonce}))
+        for (host, pid), client in clients.items():
+            await client.send(json.dumps({"host": host, "pid": pid, "nonce": nonce}))
         seen: dict[tuple[Node, Node], int] = {}
-        by_pid = {node[1]: node for node in clients}
         received = await asyncio.gather(*(_probes(client, nonce, len(clients)) for client in clients.values()))
         for receiver, publishers in zip(clients, received, strict=True):
-            for pid in publishers:
-                cell = (by_pid[pid], receiver)
+            for publisher in publishers:
+                cell = (publisher, receiver)
                 seen[cell] = seen.get(cell, 0) + 1
     return Matrix(sorted(clients), seen)
 
 
-async def _client_per_worker(reach: Reach, expected: set[Node], stack: AsyncExitStack) -> dict[Node, ClientConnection]:
+async def _client_per_worker(
+    reach: Reach, others: Sequence[str], expected: set[Node], stack: AsyncExitStack
+) -> dict[Node, ClientConnection]:
     clients: dict[Node, ClientConnection] = {}
-    url = f"ws://{reach.host}:{reach.port}/api/cluster/probe"
+    places = [f"ws://{reach.host}:{reach.port}", *(re.sub("^http", "ws", other.rstrip("/")) for other in others)]
     for count in range(1, len(expected) * CONNECTIONS_PER_WORKER + 1):
+        url = f"{places[count % len(places)]}/api/cluster/probe"
         try:
             client = await stack.enter_async_context(
                 connect(
@@ -96,21 +100,23 @@ async def _client_per_worker(reach: Reach, expected: set[Node], stack: AsyncExit
         if clients.keys() >= expected:
             return {node: client for node, client in clients.items() if node in expected}
     missing = ", ".join(_names(sorted(expected - clients.keys())))
-    raise ClusterError(f"no connection reached {missing}")
+    raise ClusterError(f"no connection reached {missing}; `cluster verify URL` also connects to another cluster")
 
 
-async def _probes(client: ClientConnection, nonce: str, count: int) -> list[int]:
-    """The PIDs in the probes that `client` receives: `count` of them and what comes right after, or until `WAIT`."""
-    pids: list[int] = []
+async def _probes(client: ClientConnection, nonce: str, count: int) -> list[Node]:
+    """Who published what `client` receives: `count` probes and what comes right after, or until `WAIT`."""
+    publishers: list[Node] = []
     deadline = asyncio.get_running_loop().time() + WAIT
     try:
         while True:
             now = asyncio.get_running_loop().time()
-            probe = json.loads(await asyncio.wait_for(client.recv(), 0.3 if len(pids) >= count else deadline - now))
+            probe = json.loads(
+                await asyncio.wait_for(client.recv(), 0.3 if len(publishers) >= count else deadline - now)
+            )
             if probe.get("nonce") == nonce:
-                pids.append(probe["pid"])
+                publishers.append((probe["host"], probe["pid"]))
     except (TimeoutError, ConnectionClosed):
-        return pids
+        return publishers
 
 
 async def _workers(reach: Reach) -> set[Node]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
+from .urls import without_secrets
 
 MAX_SOCKET_PATH = 107
 """Bytes of a Unix socket's path, without its final NUL (Linux, unix(7))."""
@@ -55,4 +56,6 @@ def endpoints(url: str) -> Endpoints:
         host = f"[{hostname}]" if ":" in hostname else hostname
         publish, fanout, requests = (f"tcp://{host}:{port + i}" for i in range(3))
         return Endpoints(publish, fanout, requests, None)
-    raise ConfigurationError(f"BUS_URL={url!r}: a forwarder needs zmq+ipc://DIRECTORY or zmq+tcp://HOST:PORT")
+    raise ConfigurationError(
+        f"BUS_URL={without_secrets(url)!r}: a forwarder needs zmq+ipc://DIRECTORY or zmq+tcp://HOST:PORT"
+    )
