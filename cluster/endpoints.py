@@ -49,6 +49,7 @@ def client_router(service: Callable[[], Service], origins: Origins, max_bytes: i
 
     async def sse(request: Request) -> Response:
         commands = request.query_params.get("cf_connect", "").encode()
+        request.scope["query_string"] = b""  # there may be a token in it, and the server logs what was asked for
         first = commands if request.method == "GET" else await _body(request, max_bytes)
         if isinstance(first, Response):
             return first

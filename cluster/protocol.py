@@ -198,14 +198,19 @@ class HttpProtocol(HttpToolsProtocol):
         extensions: dict[str, Any] = {EXTENSION: self}
         self.scope["extensions"] = extensions
 
-    def keep(self, farewell: Callable[[int, str], None] | None) -> None:
-        """Call `farewell` instead of waiting for the response to end by itself; None when it has ended."""
-        bound_send_buffer(self.transport)
-        self._farewell = farewell
-
     @property
     def endless(self) -> bool:
         return self._farewell is not None
+
+    def keep(self, farewell: Callable[[int, str], None]) -> None:
+        """The response is endless: call `farewell` rather than wait for its end."""
+        self._farewell = farewell
+        if not self.transport.is_closing():
+            bound_send_buffer(self.transport)
+
+    def release(self) -> None:
+        """The response has ended."""
+        self._farewell = None
 
     def close(self, code: int, reason: str) -> None:
         """Let the response end with a word about why, and the connection with it."""

@@ -113,12 +113,12 @@ class Stream(Response):
             raise
         finally:
             self._ended = True
+            client.leave()
+            gone.cancel()
             if self._cutting is not None:
                 self._cutting.cancel()
             if isinstance(protocol, HttpProtocol):
-                protocol.keep(None)
-            gone.cancel()
-            client.leave()
+                protocol.release()
 
     def _dismiss(self, code: int, reason: str) -> None:
         if self._client is not None:

@@ -6,8 +6,10 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..client import Client
+from ..errors import CloseCode
 from ..service import Service
 from ..session.codec import JSON, Codec
+from ..session.commands import Disconnect
 from ..session.protobuf import PROTOBUF
 from ..sink import sink_for
 
@@ -35,9 +37,13 @@ async def serve(websocket: WebSocket, service: Service) -> None:
     def receive(message: Message) -> None:
         if message["type"] == "websocket.disconnect":
             client.leave()
+            return
+        text = message.get("text")
+        frame = message["bytes"] if text is None else text.encode()
+        if len(frame) > service.hub.max_bytes:  # not every server looks
+            client.close(Disconnect(CloseCode.MESSAGE_TOO_BIG, f"more than {service.hub.max_bytes} bytes"))
         else:
-            text = message.get("text")
-            client.received(message["bytes"] if text is None else text.encode())
+            client.received(frame)
 
     if sink.hand_off(receive):
         return

@@ -45,6 +45,14 @@ class RawClient:
                 self._socket.close()
                 return texts, None, None
 
+    def send(self, text: str) -> None:
+        self._protocol.send_text(text.encode())
+        self._socket.sendall(b"".join(self._protocol.data_to_send()))
+
+    def close(self) -> None:
+        """Close the connection without a close frame."""
+        self._socket.close()
+
     def abort(self) -> None:
         """Vanish: the connection is reset, no close frame is sent."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
