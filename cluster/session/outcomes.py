@@ -68,17 +68,7 @@ class Sent(NamedTuple):
     """The application has taken what the client sent, which is not answered."""
 
 
-Outcome = (
-    Connected
-    | Subscribed
-    | UnsubscribeResult
-    | PublishResult
-    | PresenceResult
-    | PresenceStatsResult
-    | HistoryResult
-    | Sent
-    | RpcResult
-    | Refreshed
-    | Error
-    | Disconnect
-)
+Result = UnsubscribeResult | PublishResult | PresenceResult | PresenceStatsResult | HistoryResult | RpcResult
+"""What is told as it is."""
+
+Outcome = Connected | Subscribed | Refreshed | Sent | Result | Error | Disconnect

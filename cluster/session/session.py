@@ -22,18 +22,13 @@ from .commands import (
     ConnectResult,
     Disconnect,
     Error,
-    HistoryResult,
     Message,
     PingRequest,
-    PresenceResult,
-    PresenceStatsResult,
-    PublishResult,
     Push,
     RefreshRequest,
     RefreshResult,
     Reply,
     Request,
-    RpcResult,
     SendRequest,
     SubRefreshRequest,
     SubRefreshResult,
@@ -42,7 +37,7 @@ from .commands import (
     UnsubscribeRequest,
     UnsubscribeResult,
 )
-from .outcomes import Connected, Outcome, Refreshed, Sent, Subscribed
+from .outcomes import Connected, Outcome, Refreshed, Result, Sent, Subscribed
 from .pings import Pings
 from .subscriptions import Subscription, announcement, result, seconds, subscription
 
@@ -165,6 +160,7 @@ class Session:
                 return self._close(step, codes.CLOSE_BAD_REQUEST)
         self._proceed(step)
         if len(self._waiting) > self._limits.max_pending:
+            step.request = None
             self._close(step, codes.CLOSE_TOO_MANY_REQUESTS)
         return step
 
@@ -217,14 +213,7 @@ class Session:
                 self._reply(step, command, SubRefreshResult(outcome.ttl is not None, seconds(outcome.ttl)))
             case SendRequest(), Sent():
                 pass
-            case _, (
-                UnsubscribeResult()
-                | PublishResult()
-                | PresenceResult()
-                | PresenceStatsResult()
-                | HistoryResult()
-                | RpcResult()
-            ):
+            case _ if isinstance(outcome, Result):
                 self._reply(step, command, outcome)
             case _:
                 raise ValueError(f"{outcome} is no answer to {request}")

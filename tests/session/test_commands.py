@@ -189,6 +189,12 @@ def test_too_many_waiting_commands_end_the_connection() -> None:
     assert client.told() == []
 
 
+def test_nothing_is_asked_for_a_client_that_sent_too_many_commands_at_once() -> None:
+    client = connected(limits=SessionLimits(max_pending=2))
+    step = client.says(*[{"rpc": {}}] * 4)
+    assert (step.request, step.close) == (None, codes.CLOSE_TOO_MANY_REQUESTS)
+
+
 def test_too_many_commands_a_second_end_the_connection() -> None:
     client = connected(limits=SessionLimits(rate=1, burst=3))
     for _ in range(10):

@@ -52,8 +52,9 @@ def test_a_connection_that_expires_says_when_in_whole_seconds() -> None:
 )
 def test_whatever_comes_before_connect_is_a_bad_request(command: dict[str, object]) -> None:
     client = Client()
-    client.says(command)
+    step = client.says(command, {"connect": {}})
     assert client.closed == codes.CLOSE_BAD_REQUEST
+    assert step.request is None
     assert client.told() == []
 
 

@@ -104,6 +104,7 @@ class Talk:
             assert "id" in reply or "push" in reply or reply == {}, reply
             assert "error" not in reply or reply["error"]["code"] in ERRORS, reply
         if step.close:
+            assert step.request is None
             self.closed = True
             assert (step.close.code, step.close.reason) in CLOSES
 

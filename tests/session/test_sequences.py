@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -91,6 +92,7 @@ class Conversation(RuleBasedStateMachine):
             assert self.request is None, "two requests at once"
             self.request = step.request
         if step.close:
+            assert step.request is None
             self.ended = True
             self.subscribed.clear()
 
@@ -197,3 +199,4 @@ class Conversation(RuleBasedStateMachine):
 
 
 TestConversation = Conversation.TestCase
+TestConversation.settings = settings(max_examples=50, deadline=None)
