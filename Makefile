@@ -41,7 +41,7 @@ bench-quick: ## the same in under 2 minutes, shown only
 types: ## generate the TypeScript types
 	@scripts/later types "the generated TypeScript types"
 
-chaos: ## kill processes under load and show that nothing is lost (DURATION in seconds, SEED)
+chaos: ## kill processes under load and show that nothing is lost (DURATION in seconds, SEED, BUS_URL)
 	@scripts/chaos
 
 image: ## build the container's image and try it

@@ -12,15 +12,18 @@ import secrets
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import psutil
 
 from tests.cluster.harness import RunningCluster
 from tests.cluster.waiting import until
+from tests.contract.engines import Server
 
 from .checker import Verdict, check
 from .client import Publisher, Subscriber
+from .engine import ENGINES, keep_running, pids, running
 from .faults import Faults
 from .sdk import SdkSubscriber
 
@@ -65,9 +68,15 @@ class Report:
 
 
 async def chaos(
-    cluster: RunningCluster, duration: float, seed: int, *, clients: int = CLIENTS, forgetful: bool = False
+    cluster: RunningCluster,
+    duration: float,
+    seed: int,
+    *,
+    engine: Server | None = None,
+    clients: int = CLIENTS,
+    forgetful: bool = False,
 ) -> Report:
-    """Publish and break things for `duration` seconds, let it settle, and judge.
+    """Publish and break things for `duration` seconds, let it settle, and judge. An `engine` is broken too.
 
     With `forgetful` clients come back without their position: the verdict must then be bad.
     """
@@ -84,8 +93,10 @@ async def chaos(
     publishers = [
         Publisher(url, f"{run}-{n}", channels[n % 2 :: 2], RATE / PUBLISHERS, jitter) for n in range(PUBLISHERS)
     ]
-    faults = Faults(lambda: victims(cluster), seed)
+    faults = Faults(lambda: victims(cluster, engine), seed)
     tasks = [asyncio.create_task(subscriber.run()) for subscriber in subscribers]
+    if engine is not None:
+        tasks.append(asyncio.create_task(keep_running(engine)))
     try:
         await until(lambda: all(s.record.start for s in subscribers), 60, "every client is subscribed")
         tasks += [asyncio.create_task(publisher.run()) for publisher in publishers]
@@ -119,9 +130,14 @@ async def chaos(
     )
 
 
-def victims(cluster: RunningCluster) -> Mapping[str, list[int]]:
+def victims(cluster: RunningCluster, engine: Server | None = None) -> Mapping[str, list[int]]:
     """Whom faults may hit, as they live now."""
-    found: dict[str, list[int]] = {"worker": cluster.worker_pids(), "forwarder": [], "nginx": []}
+    found: dict[str, list[int]] = {
+        "worker": cluster.worker_pids(),
+        "forwarder": [],
+        "engine": pids(engine),
+        "nginx": [],
+    }
     if (pid := cluster.forwarder_pid()) is not None:
         found["forwarder"].append(pid)
     if (pid := cluster.nginx_pid()) is not None:
@@ -146,9 +162,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--duration", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bus", help=f"BUS_URL; one of {', '.join(ENGINES)} has an engine started, and broken too")
     parsed = parser.parse_args()
-    with RunningCluster(APP, workers=WORKERS) as cluster:
-        report = asyncio.run(chaos(cluster, parsed.duration, parsed.seed))
+    with ExitStack() as stack:
+        engine = stack.enter_context(running(parsed.bus)) if parsed.bus in ENGINES else None
+        bus = engine.url if engine else parsed.bus
+        cluster = stack.enter_context(RunningCluster(APP, workers=WORKERS, bus_url=bus))
+        report = asyncio.run(chaos(cluster, parsed.duration, parsed.seed, engine=engine))
         print(report)
         if not report.verdict.kept:
             sys.exit(1)

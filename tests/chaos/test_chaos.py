@@ -8,6 +8,7 @@ import pytest
 
 from tests.cluster.harness import RunningCluster
 
+from .engine import ENGINES, running
 from .run import APP, WORKERS, chaos
 
 DURATION = 20.0
@@ -25,6 +26,16 @@ async def test_nothing_is_lost_repeated_or_reordered(cluster: RunningCluster) ->
     assert report.verdict.kept, str(report)
     assert report.publications > 0
     assert sum(report.killed.values()) >= 3
+
+
+@pytest.mark.parametrize("scheme", ENGINES)
+async def test_an_engine_that_dies_and_stands_still_loses_nothing(scheme: str) -> None:
+    with running(scheme) as engine, RunningCluster(APP, workers=2, bus_url=engine.url) as cluster:
+        report = await chaos(cluster, DURATION, seed=3, engine=engine, clients=60)
+    print(report)
+    assert report.verdict.kept, str(report)
+    assert report.publications > 0
+    assert report.killed["engine"] > 0
 
 
 async def test_without_recovery_the_same_chaos_shows_losses(cluster: RunningCluster) -> None:

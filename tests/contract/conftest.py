@@ -19,7 +19,7 @@ ENGINES: dict[str, Callable[[], Engine]] = {
     "zmq+ipc": Zmq,
     "zmq+tcp": lambda: Zmq(tcp=True, journal=False),
     "nats": Nats,
-    "redis": lambda: Redis(durable=True),
+    "redis": Redis,
     "redis, keeping nothing": lambda: Redis(durable=False),
     "rabbitmq": RabbitMq,
     "sns+sqs": Sqs,

@@ -16,8 +16,12 @@ class Nats(Server):
         super().__init__()
         self._port = free_ports(1)
 
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self._port}"
+
     def connect(self, **changes: Any) -> Bus:
-        return connect(load(**PATIENT | {"bus_url": f"nats://127.0.0.1:{self._port}/?prefix=contract"} | changes))
+        return connect(load(**PATIENT | {"bus_url": self.url} | changes))
 
     def launch(self) -> subprocess.Popen[bytes]:
         configuration = self.directory / "nats.conf"

@@ -12,14 +12,17 @@ from .engines import PATIENT, Server, free_ports, program
 
 
 class Redis(Server):
-    def __init__(self, *, durable: bool) -> None:
+    def __init__(self, *, durable: bool = True) -> None:
         super().__init__()
         self._port = free_ports(1)
         self._durable = durable
 
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self._port}/?durable={'yes' if self._durable else 'no'}"
+
     def connect(self, **changes: Any) -> Bus:
-        url = f"redis://127.0.0.1:{self._port}/?prefix=contract&durable={'yes' if self._durable else 'no'}"
-        return connect(load(**PATIENT | {"bus_url": url} | changes))
+        return connect(load(**PATIENT | {"bus_url": self.url} | changes))
 
     def launch(self) -> subprocess.Popen[bytes]:
         options = {
@@ -29,7 +32,6 @@ class Redis(Server):
             "save": "",
             "appendonly": "yes" if self._durable else "no",
             "appendfsync": "always",
-            "enable-debug-command": "yes",
         }
         arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
         return subprocess.Popen([program("redis-server"), *arguments], stdout=subprocess.DEVNULL)

@@ -76,6 +76,11 @@ class Server(Engine):
         self.directory = Path(tempfile.mkdtemp(prefix="bus-"))
         self.process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def url(self) -> str:
+        """The bus URL that leads to it."""
+        raise NotImplementedError
+
     def launch(self) -> subprocess.Popen[bytes]:
         raise NotImplementedError
 
@@ -111,12 +116,14 @@ class Zmq(Server):
 
     def __init__(self, *, tcp: bool = False, journal: bool = True) -> None:
         super().__init__()
-        self._settings: dict[str, Any] = {
-            "run_dir": self.directory,
-            "bus_url": f"zmq+tcp://127.0.0.1:{free_ports(3)}" if tcp else f"zmq+ipc://{self.directory}",
-        }
+        self._url = f"zmq+tcp://127.0.0.1:{free_ports(3)}" if tcp else f"zmq+ipc://{self.directory}"
+        self._settings: dict[str, Any] = {"run_dir": self.directory, "bus_url": self._url}
         if not journal:
             self._settings["forwarder_journal"] = ""
+
+    @property
+    def url(self) -> str:
+        return self._url
 
     def connect(self, **changes: Any) -> Bus:
         return connect(self._load(**changes))
