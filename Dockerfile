@@ -1,6 +1,18 @@
 # One container: supervisord is pid 1 and runs nginx, the workers and the forwarder. See docs/image.md.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
+# The user interface. Its Node is a Python package, so this needs no other base image.
+FROM ${BASE_IMAGE} AS web
+WORKDIR /src
+RUN python3 -m venv .venv
+COPY requirements-dev.txt .
+COPY scripts/node scripts/
+RUN scripts/node npm --version
+COPY web/package.json web/package-lock.json web/.npmrc web/
+RUN scripts/node npm --prefix web ci --ignore-scripts --no-audit --no-fund
+COPY web web
+RUN scripts/node npm --prefix web run build
+
 FROM ${BASE_IMAGE} AS build
 WORKDIR /src
 RUN python3 -m venv /opt/cluster
@@ -10,6 +22,7 @@ RUN /opt/cluster/bin/pip install --no-cache-dir --require-hashes -r requirements
 COPY pyproject.toml README.md LICENSE ./
 COPY cluster cluster
 COPY conf conf
+COPY --from=web /src/conf/ui conf/ui
 RUN /opt/cluster/bin/pip install --no-cache-dir --no-deps .
 
 FROM ${BASE_IMAGE}
