@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cluster.audience import BUSY, LONGEST_DELAY
 from tests.cluster.harness import free_ports
 
 from .build import program as compiled
@@ -12,17 +13,29 @@ from .process import program, run_directory
 from .scenario import Scenario
 from .server import Endpoint, Server
 
+LONGEST = round(LONGEST_DELAY * 1000)
+TIMES = round(BUSY)
+
+RULES: dict[str, tuple[str, list[int]]] = {
+    "floor": ("C floor, writes at once", []),
+    "floor-ours": (
+        f"C floor with our rule: waits {TIMES} × as long as writing took, at most {LONGEST} ms",
+        [LONGEST, TIMES],
+    ),
+    "floor-10ms": ("C floor, writes once in 10 ms at most", [10]),
+}
+"""When it writes what is due: the title of each rule, and the program's arguments for it."""
+
 
 class Floor(Server):
-    """`window`: milliseconds between two broadcasts at least, as ours has while it is busy; 0: none."""
+    """`name` is one of `RULES`."""
 
     fast = True
 
-    def __init__(self, window: int = 0) -> None:
-        self._window = window
-        self.name = f"floor-{window}ms" if window else "floor"
-        self.title = f"C floor, at most one write in {window} ms" if window else "C floor"
-        self.how = "one process of native/floor.c"
+    def __init__(self, name: str = "floor") -> None:
+        self.name = name
+        self.title, self._rule = RULES[name]
+        self.how = " ".join(["one process of `floor PORT", *map(str, self._rule)]) + "`"
 
     def prepare(self) -> str:
         compiled("floor")
@@ -31,6 +44,6 @@ class Floor(Server):
     @contextmanager
     def running(self, scenario: Scenario) -> Iterator[Endpoint]:
         port = free_ports(1)
-        argv = [str(compiled("floor")), str(port), *([str(self._window)] if self._window else [])]
+        argv = [str(compiled("floor")), str(port), *map(str, self._rule)]
         with run_directory() as directory, program(argv, log=directory / "log", port=port) as server:
             yield Endpoint([port], {"server": server.pids()}, publish_path="/pub")

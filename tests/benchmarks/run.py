@@ -53,7 +53,7 @@ def main() -> int:
         load_before=os.getloadavg()[0],
     )
     references = [Floor(), Ours()]
-    others: list[Server] = [Floor(window=10), Ours("port"), Ours("socket"), *PEERS]
+    others: list[Server] = [Floor("floor-ours"), Floor("floor-10ms"), Ours("port"), Ours("socket"), *PEERS]
     chosen = arguments.servers or (QUICK_SERVERS if arguments.quick else None)
     if chosen is not None:
         others = [server for server in others if server.name in chosen]

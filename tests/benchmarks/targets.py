@@ -41,8 +41,8 @@ def targets(measurements: Sequence[Measurement], idle: Idle | None, stages: Stag
         found.append(at_most(f"CPU, C floor = 1: {name}", ratio(at(scenario), "ours", "floor"), 1.5))
         workers = ratio(at(scenario), "ours", "floor", _workers, cpu)
         found.append(at_most(f"the same, only the workers' CPU: {name}", workers, 1.5))
-        window = ratio(at(scenario), "ours", "floor-10ms")
-        found.append(at_most(f"CPU, C floor with a window of 10 ms = 1: {name}", window, 2))
+        window = ratio(at(scenario), "ours", "floor-ours")
+        found.append(at_most(f"CPU, C floor with our rule of when to write = 1: {name}", window, 2))
     for peer in ("nchan", "ws"):
         found.append(at_most(f"CPU, {peer} = 1: 500 × 200/s, direct", ratio(at("500x200"), "ours", peer), 1))
     broadcaster = ratio(at("500x200"), "ours", "broadcaster")

@@ -4,6 +4,8 @@
  * once; all messages that arrived in one loop turn go out with one send() per client.
  * "floor PORT MS": a turn sends at once unless the last one sent less than MS
  * milliseconds ago; then it waits for that (the best trade of delay for CPU).
+ * "floor PORT MS TIMES": it waits only for TIMES as long as the last sending took,
+ * and for MS milliseconds at most.
  * A path that ends in "channel=cN" puts the client on channel N, else it is on channel 0.
  * Clients whose path holds "/pub" only publish.
  * A measuring aid, not a server: it answers every handshake with the accept
@@ -41,7 +43,8 @@ typedef struct channel {
 enum { CHANNELS = 4096 };
 static channel_t channels[CHANNELS], *due[CHANNELS];   /* due: those that have something to send */
 static int ndue, ep;
-static int64_t gap_ns, last_ns;        /* least time between two broadcasts, end of the last */
+static int64_t longest_ns, times;      /* least time between two broadcasts; if times, at most that */
+static int64_t gap_ns, last_ns;        /* what that is now, end of the last broadcast */
 
 static int64_t now_ns(void)
 {
@@ -91,12 +94,15 @@ static void flush_out(conn_t *c)
 }
 static void broadcast(void)
 {
+    int64_t began_ns = now_ns();
     for (; ndue; ndue--) {
         channel_t *ch = due[ndue - 1];
         for (int i = 0; i < ch->nclients; i++) write_to(ch->clients[i], ch->tick, ch->ntick);
         ch->ntick = ch->msgs = 0;
     }
     last_ns = now_ns();
+    gap_ns = longest_ns;
+    if (times && (last_ns - began_ns) * times < gap_ns) gap_ns = (last_ns - began_ns) * times;
 }
 static int handshake(conn_t *c)       /* 1 done, 0 more bytes needed */
 {
@@ -152,7 +158,8 @@ int main(int argc, char **argv)
     static unsigned char buf[1 << 18];
     int one = 1, ls = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (argc < 2) return 2;
-    gap_ns = argc > 2 ? atoi(argv[2]) * 1000000LL : 0;
+    longest_ns = argc > 2 ? atoi(argv[2]) * 1000000LL : 0;
+    times = argc > 3 ? atoi(argv[3]) : 0;
     a.sin_port = htons(atoi(argv[1]));
     setsockopt(ls, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(ls, (void *)&a, sizeof a) || listen(ls, 4096)) { perror("floor"); return 1; }
