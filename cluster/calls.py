@@ -1,7 +1,9 @@
 """What clients ask of the application's own functions, which FastAPI runs as it runs endpoints.
 
-A handler takes Pydantic models, dependencies and the `Call`; it returns a model or anything JSON can hold. It is
-answered for with `ReplyError`, or with `HTTPException` and validation errors, which become error replies.
+A handler takes a Pydantic model or `Annotated[..., Body()]` (what the client sent), dependencies and the `Call`; it
+returns a model or anything JSON can hold. As with endpoints, a parameter of a plain type is read from the URL, here the
+handshake's. What it raises becomes an error reply: `ReplyError` as it is, `HTTPException` by its status code, anything
+else as 100. Middleware is not run, and background tasks end before the answer is sent.
 """
 
 from __future__ import annotations

@@ -55,6 +55,7 @@ def check_options(pattern: str, options: ChannelOptions) -> None:
             require(value in get_args(Who), f"{name} is one of {get_args(Who)}, not {value!r}")
     require(options.allow_subscribe != "subscribers", "who may subscribe is not subscribed yet: say users or anyone")
     kept = options.history is not None and options.history.size > 0
-    require(kept or options.recovery == "off", "recovery needs a history, for example history=Retention(100, 300)")
-    require(kept or options.allow_history == "nobody", "allow_history needs a history")
+    needed = "needs a history, for example history=Retention(100, 300), or a HISTORY_SIZE above 0"
+    require(kept or options.recovery == "off", f"recovery {needed}")
+    require(kept or options.allow_history == "nobody", f"allow_history {needed}")
     require(options.presence or options.allow_presence == "nobody", "allow_presence needs presence=True")
