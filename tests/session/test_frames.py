@@ -179,10 +179,10 @@ def test_a_publication_is_pushed_and_told_in_results_alike(
     assert peer.read(codec.encode(result)) == [{"id": 1, "history": {"publications": [read]}}]
 
 
-def test_no_line_break_of_a_payload_gets_into_a_json_frame() -> None:
-    published = Published("n", "e", 0, 1, "id", b'{"a":\r\n[1,\n2]}\n')
-    reply = Reply(1, rpc=RpcResult(Raw(b"[\n1,\r2]")), push=None)
-    for text in (JSON.push(published, True), JSON.encode(reply)):
+@pytest.mark.parametrize("payload", [b'{"a":\r\n[1,2]}\n', b"[1,\n2]", b"[1,\r2]"])
+def test_no_line_break_of_a_payload_gets_into_a_json_frame(payload: bytes) -> None:
+    published = Published("n", "e", 0, 1, "id", payload)
+    for text in (JSON.push(published, True), JSON.encode(Reply(1, rpc=RpcResult(Raw(payload))))):
         assert b"\n" not in text
         assert b"\r" not in text
         json.loads(text)
@@ -281,6 +281,7 @@ def test_a_json_frame_is_refused(frame: bytes) -> None:
         b"",
         b"\x80",
         b"\x05\x08",
+        b"\x05\x08\x01",
         b"\x01\x08",
         b"\xff" * 11,
         b"\x02\x08\x01\xff",
