@@ -13,6 +13,14 @@ RUN scripts/node npm --prefix web ci --ignore-scripts --no-audit --no-fund
 COPY web web
 RUN scripts/node npm --prefix web run build
 
+# What writes the TypeScript types, over and over, of the sources mounted at /app: docker build --target tsgen.
+FROM web AS tsgen
+COPY requirements.txt .
+RUN .venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
+ENV TSGEN=1 PATH=/src/.venv/bin:/src/.build/node/bin:/src/web/node_modules/.bin:$PATH
+WORKDIR /app
+CMD ["scripts/types", "--watch"]
+
 FROM ${BASE_IMAGE} AS build
 WORKDIR /src
 RUN python3 -m venv /opt/cluster

@@ -24,7 +24,7 @@ shell-api: ## open a shell where the cluster runs
 	@scripts/shell
 
 shell-tsgen: ## open a shell where the TypeScript types are generated
-	@scripts/later shell-tsgen "the generated TypeScript types"
+	@scripts/shell-tsgen
 
 test: ## check and test everything
 	@scripts/test $(ARGS)
@@ -38,8 +38,8 @@ bench: ## measure the fan-out beside a C floor and other servers, about 25 minut
 bench-quick: ## the same in under 2 minutes, shown only
 	@scripts/bench --quick
 
-types: ## generate the TypeScript types
-	@scripts/later types "the generated TypeScript types"
+types: ## write the TypeScript types (ARGS=--check, --watch)
+	@scripts/types $(ARGS)
 
 chaos: ## kill processes under load and show that nothing is lost (DURATION in seconds, SEED, BUS_URL)
 	@scripts/chaos

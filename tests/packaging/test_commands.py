@@ -93,12 +93,15 @@ def test_make_alone_lists_every_command(commands: Commands) -> None:
     assert re.findall(r"^make (\S+) +\S", commands.run("make").stdout, re.MULTILINE) == names.split()
 
 
-@pytest.mark.parametrize("verb", ["shell-tsgen", "types"])
-def test_a_command_that_is_still_to_come_says_so_and_fails(commands: Commands, verb: str) -> None:
-    ended = commands.run("make", "--silent", verb)
+def test_the_shell_of_the_type_generator_opens_in_a_container_with_the_sources(docker: Commands) -> None:
+    docker.run("scripts/shell-tsgen")
 
-    assert ended.returncode != 0
-    assert ended.stderr.startswith(f"make {verb} is not there yet: it comes with ")
+    info, build, run = docker.calls()
+    assert info == "docker info"
+    assert build == "docker build --quiet --target tsgen --tag fastapi-websocket-sync-tsgen ."
+    assert re.fullmatch(
+        r"docker run --rm --interactive --user \S+ --volume \S+:/app fastapi-websocket-sync-tsgen bash", run
+    )
 
 
 def test_start_runs_a_container_where_there_is_a_docker_engine(docker: Commands) -> None:
