@@ -18,8 +18,8 @@ class Capabilities(NamedTuple):
 
     ordered: every subscriber sees a channel's publications in one order. recoverable: `history` can fill a gap.
     durable: an accepted publication survives the engine's death. deduplicating: a repeated id is published once.
-    max_bytes: of one publication's data. Where a bus is not recoverable the positions of one worker mean nothing to
-    another, `publish` returns one with an empty epoch, and `history` is never complete.
+    max_bytes: of one publication's data. Where a bus is not recoverable, each worker has an epoch of its own: its
+    positions mean nothing to another, and `history` is never complete.
     """
 
     ordered: bool

@@ -1,7 +1,7 @@
 """`sns+sqs://REGION/PREFIX`: a FIFO topic that every worker publishes to, and a FIFO queue of each worker.
 
-Every worker receives everything in one order and numbers it for itself: the numbers mean nothing to another worker,
-and what is gone from the queue is gone. So there is no history, and a publication has no place to come back to.
+Every worker receives everything in one order and numbers it for itself, what it published too: the numbers mean
+nothing to another worker. What is gone from the queue is gone, so there is no history.
 """
 
 from __future__ import annotations
@@ -35,12 +35,11 @@ KEEP_INTERVAL = 20.0
 """Seconds between two times that a worker says its queue is in use, and looks for those of dead workers."""
 GOODBYE = 2.0
 """Seconds to delete the queue when the bus is closed; later the other workers will."""
-NOWHERE = Position("", 0)
 NOTHING = Retention(0, 0.0)
 
 
 class SqsBus(SessionBus):
-    """See `Bus`. What `publish` returns is no place: its epoch is empty."""
+    """See `Bus`."""
 
     capabilities = Capabilities(ordered=True, recoverable=False, durable=False, deduplicating=True, max_bytes=190_000)
     max_item = MAX_ITEMS
@@ -54,6 +53,7 @@ class SqsBus(SessionBus):
         self._topic: Topic | None = None
         self._queue: Queue | None = None
         self._sequencer = Sequencer("", limits)
+        self._under_way: tuple[str, asyncio.Future[list[Position]]] | None = None
 
     async def close(self) -> None:
         await super().close()
@@ -86,14 +86,20 @@ class SqsBus(SessionBus):
             size += batch[count].size
             count += 1
         sent = batch[:count]
-        id = hashlib.sha256(b"".join(outgoing.item for outgoing in sent)).hexdigest()
-        parcel = encode_parcel(id[:16], "", 0.0, [outgoing.item for outgoing in sent], [])
+        items = [outgoing.item for outgoing in sent]
+        # The same again is the same to SNS, unless this worker has another queue now and has to receive it anew.
+        id = hashlib.sha256(b"".join([self._sequencer.epoch.encode(), *items])).hexdigest()
+        if self._under_way is None or self._under_way[0] != id:
+            self._under_way = id, self._loop.create_future()
+        body = base64.b64encode(encode_parcel(id, "", 0.0, items, [])).decode()
         try:
-            await self._topic.publish(base64.b64encode(parcel).decode(), id)
+            await self._topic.publish(body, id)
+            async with asyncio.timeout(SILENCE):
+                places = await asyncio.shield(self._under_way[1])
         except FAILURES as error:
-            raise BusUnavailable(str(error)) from None
-        for outgoing in sent:
-            outgoing.accepted(NOWHERE)
+            raise BusUnavailable(str(error) or "what SNS took did not come out of the queue") from None
+        for outgoing, position in zip(sent, places, strict=True):
+            outgoing.accepted(position)
 
     async def _session(self) -> None:
         if self._topic is None:
@@ -125,8 +131,12 @@ class SqsBus(SessionBus):
         except (WireError, ValueError) as error:
             logger.warning("dropped a message of the queue: %s", error)
             return
-        _, entries = self._sequencer.number(parcel.items)
+        offsets, entries = self._sequencer.number(parcel.items)
         self._deliver(self._sequencer.keep(entries, self._loop.time()))
+        if self._under_way is not None:
+            id, places = self._under_way
+            if id == parcel.mark and not places.done():
+                places.set_result([Position(self._sequencer.epoch, offset) for offset in offsets])
 
     async def _keep(self, topic: Topic, queue: Queue) -> None:
         while True:
