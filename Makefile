@@ -32,7 +32,7 @@ test: ## check and test everything
 check: ## ruff and mypy only
 	@scripts/check
 
-bench: ## measure the fan-out beside a C floor and other servers, about 25 minutes, into docs/benchmarks
+bench: ## measure the fan-out beside a C floor and other servers, about 20 minutes, into docs/benchmarks
 	@scripts/bench $(ARGS)
 
 bench-quick: ## the same in under 2 minutes, shown only

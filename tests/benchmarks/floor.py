@@ -31,6 +31,7 @@ class Floor(Server):
     """`name` is one of `RULES`."""
 
     fast = True
+    named = True
 
     def __init__(self, name: str = "floor") -> None:
         self.name = name

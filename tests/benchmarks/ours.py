@@ -20,6 +20,7 @@ class Ours(Server):
     """Clients connect to the workers' own ports; or through nginx, which reaches the workers by `upstream`."""
 
     fast = True
+    named = True
 
     def __init__(self, upstream: str | None = None) -> None:
         self._upstream = upstream

@@ -25,6 +25,34 @@ def markdown(results: Results) -> str:
     return "\n".join(part for part in parts if part)
 
 
+def profiles(results: Results) -> str:
+    """The whole of profile.md: where ours spends its CPU in the scenarios in which it missed a target."""
+    parts = [
+        "# Where the CPU goes\n",
+        f"Written by `scripts/bench` on {results.at}, at {results.revision}, for the scenarios in which a target was "
+        "missed. py-spy looked at the main thread of each process while the load was on; stacks that only waited are "
+        "left out. What the kernel does in a system call is that call's, and ZeroMQ's own thread is not in it.\n",
+    ]
+    for scenario in SCENARIOS:
+        found = [each for each in results.profiles if each.scenario == scenario.name]
+        if not found:
+            continue
+        parts.append(f'<a id="{scenario.name}"></a>\n\n## {TITLES[scenario.name]}\n')
+        head = ("", *(f"{each.process}, {each.stacks} stacks" for each in found))
+        for title, shares in (
+            ("What it was doing", [each.kinds for each in found]),
+            ("In which function", [each.alone for each in found]),
+            ("In which of this project's functions, with all they call", [each.within for each in found]),
+        ):
+            known = [dict(each) for each in shares]
+            names = sorted(
+                {name for each in known for name in each}, key=lambda name: -sum(e.get(name, 0) for e in known)
+            )
+            rows = [(name, *(f"{each[name]:.1%}" if name in each else NONE for each in known)) for name in names]
+            parts.append(f"{title}:\n\n{table(head, rows)}")
+    return "\n".join(parts)
+
+
 def _head(results: Results) -> str:
     machine = results.machine
     foreign = of(results.measurements, "ours", lambda each: each.foreign)
@@ -49,8 +77,19 @@ def _head(results: Results) -> str:
 def _targets(results: Results) -> str:
     found = targets(results.measurements, results.idle, results.stages)
     marks = {True: "reached", False: "**missed**", None: NONE}
-    rows = [(each.what, each.limit, each.measured, marks[each.reached], each.missed_by) for each in found]
-    return "## Targets\n\n" + table(("what", "target", "measured", "", "missed by"), rows)
+    seen = {profile.scenario for profile in results.profiles}
+    rows = [
+        (
+            each.what,
+            each.limit,
+            each.measured,
+            marks[each.reached],
+            each.missed_by,
+            f"[profile](profile.md#{each.scenario})" if each.scenario in seen and each.reached is False else "",
+        )
+        for each in found
+    ]
+    return "## Targets\n\n" + table(("what", "target", "measured", "", "missed by", "why"), rows)
 
 
 def _scenario(results: Results, title: str, found: Sequence[Measurement]) -> str:

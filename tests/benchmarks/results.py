@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from .load import Measurement
+from .profile import Profile
 
 
 class Stages(msgspec.Struct, frozen=True):
@@ -50,6 +51,7 @@ class Results(msgspec.Struct):
     missing: dict[str, str] = {}
     measurements: list[Measurement] = []
     stages: Stages | None = None
+    profiles: list[Profile] = []
     idle: Idle | None = None
 
     def save(self, path: Path) -> None:

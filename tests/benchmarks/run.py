@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 
 from .build import REPOSITORY, RESULTS
@@ -23,14 +24,18 @@ from .machine import description
 from .ours import Ours
 from .peers import PEERS
 from .plot import svg
-from .report import markdown
+from .profile import profiled
+from .report import markdown, profiles
 from .results import Results
 from .scenario import SCENARIOS, Scenario
 from .schedule import Schedule, to_stderr
 from .server import Server, Unavailable
+from .targets import targets
 
-MINUTES = 22.0
-"""What the rounds may take; a first round of everything takes about half of it."""
+MINUTES = 20.0
+"""What all of it may take; a first round of everything takes about half."""
+EXPLAINING = 90.0
+"""Seconds kept for profiles."""
 SECONDS = 3.0
 """Length of the window of one measurement."""
 ROUNDS = 5
@@ -62,10 +67,12 @@ def main() -> int:
     scenarios = _scenarios(arguments)
     schedule = Schedule(results, references, others, to_stderr)
     if arguments.quick:
-        schedule.run(scenarios, seconds=QUICK_SECONDS, rounds=1, deadline=began)
+        schedule.run(scenarios, seconds=QUICK_SECONDS, rounds=1, deadline=inf)
     else:
         _once(results)
-        schedule.run(scenarios, seconds=SECONDS, rounds=ROUNDS, deadline=began + arguments.minutes * 60)
+        deadline = began + arguments.minutes * 60 - EXPLAINING
+        schedule.run(scenarios, seconds=SECONDS, rounds=ROUNDS, deadline=deadline)
+        _explain(results)
     _write(results, arguments.into)
     to_stderr(f"{(time.monotonic() - began) / 60:.1f} minutes")
     return 0
@@ -96,6 +103,19 @@ def _once(results: Results) -> None:
         to_stderr(f"not measured: {error}")
 
 
+def _explain(results: Results) -> None:
+    """Why a target was missed: a profile of every scenario in which one was."""
+    found = targets(results.measurements, results.idle, results.stages)
+    missed = {each.scenario for each in found if each.reached is False}
+    for scenario in SCENARIOS:
+        if scenario.name in missed:
+            try:
+                results.profiles += profiled(scenario)
+            except (Unavailable, AssertionError, LoadError, OSError) as error:
+                results.missing[f"profile, {scenario.name}"] = str(error)[:300]
+                to_stderr(f"not profiled: {error}")
+
+
 def _scenarios(arguments: argparse.Namespace) -> list[Scenario]:
     chosen = arguments.scenarios or (QUICK_SCENARIOS if arguments.quick else [each.name for each in SCENARIOS])
     return [scenario for scenario in SCENARIOS if scenario.name in chosen]
@@ -111,6 +131,7 @@ def _write(results: Results, into: Path | None) -> None:
         results.save(directory / "results.json")
         (directory / "results.md").write_text(text)
         (directory / "cpu.svg").write_text(svg(results))
+        (directory / "profile.md").write_text(profiles(results))
         to_stderr(f"written into {directory}")
 
 

@@ -25,9 +25,10 @@ def groups(references: Sequence[Server], others: Sequence[Server]) -> Iterator[l
 
 
 class Schedule:
-    """Round after round over all scenarios, until `deadline` (monotonic seconds); the first round is always whole.
+    """Round after round over all scenarios, until `deadline` (monotonic seconds).
 
-    One thing that cannot be measured is noted and the others go on.
+    The first round has everything, the others what a target names. One thing that cannot be measured is noted and
+    the others go on.
     """
 
     def __init__(self, results: Results, references: Sequence[Server], others: Sequence[Server], say: Say) -> None:
@@ -42,13 +43,15 @@ class Schedule:
         for number in range(rounds):
             for scenario in scenarios:
                 began = time.monotonic()
-                if number and began + lasted[scenario.name] > deadline:
+                if began + lasted.get(scenario.name, 0.0) > deadline:
+                    if number == 0:
+                        self._results.missing[scenario.name] = "the time was used up"
                     continue
                 self._round(scenario, number, seconds)
                 lasted[scenario.name] = time.monotonic() - began
 
     def _round(self, scenario: Scenario, number: int, seconds: float) -> None:
-        taking = [server for server in self._others if server.takes(scenario)]
+        taking = [each for each in self._others if each.takes(scenario) and (each.named or number == 0)]
         references = [server for server in self._references if server.takes(scenario)]
         # Another order in each round: nobody always runs after the same neighbour.
         shift = number * GROUP % len(taking) if taking else 0

@@ -40,7 +40,8 @@ class Endpoint:
 class Server(ABC):
     """`name` is short, `title` and `how` are for the reader: what it is and what of it was run.
 
-    `fast`: worth loading with what overwhelms most. `channels`: whether it has more than one.
+    `fast`: worth loading with what overwhelms most. `channels`: whether it has more than one. `named`: a target
+    compares with it, so once is not enough.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Server(ABC):
     how: str
     fast: bool = False
     channels: bool = True
+    named: bool = False
 
     def prepare(self) -> str:
         """Install what it needs and say in which version. Raises `Unavailable`."""

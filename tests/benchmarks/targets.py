@@ -14,13 +14,14 @@ WHOLE = 0.999
 
 
 class Target(NamedTuple):
-    """`reached` is None when it was not measured."""
+    """`reached` is None when it was not measured. `scenario`: in which it was, if in one."""
 
     what: str
     limit: str
     measured: str
     reached: bool | None
     missed_by: str
+    scenario: str = ""
 
 
 def targets(measurements: Sequence[Measurement], idle: Idle | None, stages: Stages | None) -> list[Target]:
@@ -29,33 +30,30 @@ def targets(measurements: Sequence[Measurement], idle: Idle | None, stages: Stag
     def at(scenario: str) -> list[Measurement]:
         return [each for each in measurements if each.scenario == scenario]
 
-    def at_most(what: str, found: Spread | None, limit: float, unit: str = " ×") -> Target:
-        if found is None:
-            return Target(what, f"≤ {limit:g}{unit}", "not measured", None, "")
-        over = "" if found.median <= limit else f"{found.median / limit - 1:.0%}"
-        return Target(what, f"≤ {limit:g}{unit}", f"{found}{unit}", not over, over)
+    def at_most(what: str, scenario: str, limit: float, found: Spread | None) -> Target:
+        return _at_most(f"{what}: {scenario.replace('x', ' × ')}/s, direct", found, limit, " ×", scenario)
 
     found = []
-    for scenario in ("500x200", "2000x200"):
-        name = scenario.replace("x", " × ") + "/s, direct"
-        found.append(at_most(f"CPU, C floor = 1: {name}", ratio(at(scenario), "ours", "floor"), 1.5))
-        workers = ratio(at(scenario), "ours", "floor", _workers, cpu)
-        found.append(at_most(f"the same, only the workers' CPU: {name}", workers, 1.5))
-        window = ratio(at(scenario), "ours", "floor-ours")
-        found.append(at_most(f"CPU, C floor with our rule of when to write = 1: {name}", window, 2))
+    for name in ("500x200", "2000x200"):
+        here = at(name)
+        found.append(at_most("CPU, C floor = 1", name, 1.5, ratio(here, "ours", "floor")))
+        workers = ratio(here, "ours", "floor", _workers, cpu)
+        found.append(at_most("the same, only the workers' CPU", name, 1.5, workers))
+        rule = ratio(here, "ours", "floor-ours")
+        found.append(at_most("CPU, C floor with our rule of when to write = 1", name, 2, rule))
     for peer in ("nchan", "ws"):
-        found.append(at_most(f"CPU, {peer} = 1: 500 × 200/s, direct", ratio(at("500x200"), "ours", peer), 1))
+        found.append(at_most(f"CPU, {peer} = 1", "500x200", 1, ratio(at("500x200"), "ours", peer)))
     broadcaster = ratio(at("500x200"), "ours", "broadcaster")
-    found.append(at_most("CPU, broadcaster + Redis = 1: 500 × 200/s, direct", broadcaster, 1 / 8))
+    found.append(at_most("CPU, broadcaster + Redis = 1", "500x200", 1 / 8, broadcaster))
     latency = ratio(at("500x20"), "ours", "nchan", p99)
-    found.append(at_most("p99 latency, Nchan = 1: 500 × 20/s, direct", latency, 1.5))
+    found.append(at_most("p99 latency, Nchan = 1", "500x20", 1.5, latency))
     found.append(_nothing_late(at("2000x1000")))
     capacity = None if stages is None else 1e6 / (stages.forwarder + stages.journal)
     found.append(_at_least("publications through the forwarder, per second of its CPU", capacity, 60_000))
     rate = None if stages is None else stages.rate
     found.append(_at_least("the same per second, one core the forwarder's, one everything else's", rate, 60_000))
     kb = None if idle is None else spread([idle.kb_per_connection])
-    found.append(at_most("memory per idle connection, one worker", kb, 12, " kB"))
+    found.append(_at_most("memory per idle connection, one worker", kb, 12, " kB"))
     reached = None if idle is None else float(min(idle.connected, idle.received))
     found.append(_at_least("idle connections on one worker that receive a broadcast", reached, 10_000))
     return found
@@ -71,13 +69,20 @@ def _nothing_late(measurements: Sequence[Measurement]) -> Target:
     delivered: Figure = lambda each: each.delivered  # noqa: E731
     whole, all_of_it = of(measurements, "ours", in_time), of(measurements, "ours", delivered)
     if whole is None or all_of_it is None:
-        return Target(what, "≥ 99.9 %, 0", "not measured", None, "")
+        return Target(what, "≥ 99.9 %, 0", "not measured", None, "", "2000x1000")
     floor = of(measurements, "floor", in_time)
     beside = f" (C floor: {min(floor.median, 1):.2%})" if floor is not None else ""
     well = whole.median >= WHOLE and all_of_it.low >= 1
     missed = "" if well else f"{1 - min(whole.median, 1):.2%} late, {1 - all_of_it.median:.2%} lost"
     measured = f"{min(whole.median, 1):.2%}{beside}, {1 - all_of_it.median:.2%}"
-    return Target(what, "≥ 99.9 %, 0", measured, well, missed)
+    return Target(what, "≥ 99.9 %, 0", measured, well, missed, "2000x1000")
+
+
+def _at_most(what: str, found: Spread | None, limit: float, unit: str, scenario: str = "") -> Target:
+    if found is None:
+        return Target(what, f"≤ {limit:g}{unit}", "not measured", None, "", scenario)
+    over = "" if found.median <= limit else f"{found.median / limit - 1:.0%}"
+    return Target(what, f"≤ {limit:g}{unit}", f"{found}{unit}", not over, over, scenario)
 
 
 def _at_least(what: str, value: float | None, limit: float) -> Target:

@@ -12,8 +12,9 @@ from .load import Measurement
 from .ours import Ours
 from .peers import PEERS
 from .plot import svg
+from .profile import summary
 from .ratios import cpu, of, ratio
-from .report import markdown
+from .report import markdown, profiles
 from .results import Idle, Results, load
 from .scenario import PAYLOAD_BYTES
 from .schedule import groups
@@ -107,6 +108,36 @@ def test_the_report_shows_every_server_and_what_is_missing() -> None:
     text = markdown(results(measured("floor", 2), measured("ours", 3), measured("peer", 9, delivered=0.5)))
     assert "| <peer> | 9 | 4.5 | 3 | 50.0% |" in text
     assert "| peer | it failed |" in text
+
+
+STACKS = """\
+<module> (cluster/__main__.py:5);run (loop.c:1);_flush (cluster/audience.py:7);write (loop.c:9);write (libc.so.6) 30
+<module> (cluster/__main__.py:5);run (loop.c:1);_flush (cluster/audience.py:8) 10
+<module> (cluster/__main__.py:5);run (loop.c:1);0x7f3 (zmq/_zmq.cpython-311-x86_64-linux-gnu.so);getpid (libc.so.6) 40
+<module> (cluster/__main__.py:5);run (loop.c:1);epoll_wait (libc.so.6) 900
+<module> (cluster/__main__.py:5);run (loop.c:2) 20"""
+
+
+def test_a_profile_counts_stacks_by_what_was_done_and_where() -> None:
+    found = summary("500x200", "worker 0", STACKS.splitlines())
+    assert found.stacks == 100
+    assert dict(found.kinds) == {
+        "ZeroMQ": 0.4,
+        "writing to sockets and files": 0.3,
+        "this project's Python": 0.1,
+        "event loop and interpreter": 0.2,
+    }
+    assert found.alone[0] == ("getpid (libc.so.6)", 0.4)
+    assert found.within == [("_flush (cluster/audience.py)", 0.4)]
+
+
+def test_a_missed_target_leads_to_the_profile_of_its_scenario() -> None:
+    slow = results(measured("floor", 2), measured("ours", 6))
+    slow.profiles = [summary("500x200", "worker 0", STACKS.splitlines())]
+    (missed,) = [line for line in markdown(slow).splitlines() if line.startswith("| CPU, C floor = 1: 500 × 200/s")]
+    assert "[profile](profile.md#500x200)" in missed
+    assert '<a id="500x200"></a>' in profiles(slow)
+    assert "| getpid (libc.so.6) | 40.0% |" in profiles(slow)
 
 
 def test_the_plot_is_an_image_whatever_the_titles_are() -> None:

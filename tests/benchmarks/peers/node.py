@@ -52,6 +52,7 @@ class Ws(Node):
     package = "ws"
     script = "ws.js"
     fast = True
+    named = True
     channels = False
 
 

@@ -26,6 +26,7 @@ class Nchan(Server):
     title = "Nchan"
     how = "Debian's nginx, 2 worker processes, memory store"
     fast = True
+    named = True
 
     def prepare(self) -> str:
         debian = Debian()

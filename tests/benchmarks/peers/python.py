@@ -77,6 +77,7 @@ class Broadcaster(Python):
     title = "broadcaster"
     environment = "broadcaster"
     package = "broadcaster"
+    named = True
     app = "broadcaster_redis"
 
 
