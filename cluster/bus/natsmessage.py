@@ -64,8 +64,10 @@ class Reading:
         met, self._sought = each.place == self._sought, None
         if each.seq > self._last.seq:
             return
-        if each.item is None or met:
+        if met or (each.item is None and self._prev is None):
             self._prev = each.place
+        elif each.item is None:
+            return  # somebody else put it there: the publications around it follow one another
         elif each.pending < self._size and each.at >= self._since:
             prev = each.seq - 1 if self._prev is None else self._prev
             self.found.append(Publication(self._channel, self._epoch, prev, each.seq, each.item.id, each.item.data))
