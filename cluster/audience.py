@@ -74,7 +74,7 @@ class Audience:
         try:
             self.due.append(self._format(publication))
         except ValueError:
-            for member in list(self.members):  # it may leave
+            for member in self.members:
                 member.unsuitable(publication.channel)
 
     def take(self) -> list[Any]:

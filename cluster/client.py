@@ -156,7 +156,8 @@ class Client(Subscriber):
             self.close(codes.CLOSE_INSUFFICIENT_STATE)
 
     def unsuitable(self, channel: str) -> None:
-        self.close(codes.CLOSE_INAPPROPRIATE_PROTOCOL)
+        # Not at once: the hub is delivering to others as well.
+        asyncio.get_running_loop().call_soon(self.close, codes.CLOSE_INAPPROPRIATE_PROTOCOL)
 
     def joined(self, channel: str, info: ClientInfo) -> None:
         if info.client != self.client_id:  # it is told of itself with its subscription
@@ -333,7 +334,7 @@ class Client(Subscriber):
         assert self._held is not None, "nothing is held any more"
         self._held.append(frame)
         if sum(map(len, self._held)) > self._service.limits.queue_bytes:
-            # Not at once: the hub is delivering to others as well.
+            # Nor here.
             asyncio.get_running_loop().call_soon(self.close, codes.CLOSE_SLOW)
 
     def _release(self) -> None:
