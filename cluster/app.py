@@ -12,6 +12,7 @@ import time
 from fastapi import FastAPI, HTTPException, WebSocket
 from pydantic import BaseModel
 
+from .access import Recovery
 from .calls import Welcome
 from .errors import ChannelError, CloseCode
 from .events import dispatch
@@ -23,15 +24,17 @@ from .messages import ClientMessage, ConnectedTo, NotifiedBy, PushRequest, Serve
 HOST = socket.gethostname()
 
 hub = Hub.from_env()
-notifications = hub.channel("notifications", publishes=ServerMessage, recovery="stream", allow_subscribe="anyone")
+# With HISTORY_SIZE=0 there is nothing to recover from.
+RECOVERY: Recovery = "stream" if hub.settings.history_size else "off"
+notifications = hub.channel("notifications", publishes=ServerMessage, recovery=RECOVERY, allow_subscribe="anyone")
 chat = hub.channel(
     "chat:{room}",
     publishes=ServerMessage,
-    recovery="stream",
+    recovery=RECOVERY,
     presence=True,
     join_leave=True,
     allow_subscribe="anyone",
-    allow_history="anyone",
+    allow_history="anyone" if hub.settings.history_size else "nobody",
     allow_presence="anyone",
 )
 load = Load(hub)
