@@ -57,7 +57,7 @@ def test_the_forwarder_can_be_restarted_and_no_client_misses_anything(
 @pytest.mark.parametrize("path", ["/", "/cluster"])
 def test_without_the_token_there_are_no_buttons_to_kill_or_restart(open_page: OpenPage, path: str) -> None:
     page = open_page(path)
-    expect(page.get_by_role("status").first).to_contain_text("3 workers")
+    expect(page.get_by_text("3 workers")).to_be_visible()
     expect(page.get_by_role("button", name="Kill")).to_have_count(0)
     expect(page.get_by_role("button", name="Restart")).to_have_count(0)
 

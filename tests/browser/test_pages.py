@@ -32,7 +32,7 @@ new Promise(resolve => {
 
 def is_filled(page: Page, path: str) -> None:
     """Wait until a view shows what it has to show."""
-    expect(page.get_by_role("status").first).to_contain_text("3 workers")
+    expect(page.get_by_text("3 workers")).to_be_visible()
     if path == "/":
         panels(page, "A", "B")
         for name in ("A", "B"):

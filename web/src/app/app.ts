@@ -34,7 +34,13 @@ import { Theme } from './shared/theme';
           >
         }
       </nav>
-      <p class="pulse" role="status" [class.bad]="!cluster.reachable()">{{ health() }}</p>
+      <p
+        class="pulse"
+        [class.bad]="!cluster.reachable()"
+        [attr.role]="cluster.reachable() ? null : 'alert'"
+      >
+        {{ health() }}
+      </p>
       <app-admin-entry />
       <button
         type="button"

@@ -13,8 +13,8 @@ import { Topology } from './topology';
       <h1>One push reaches every client of every worker</h1>
       <p>
         Each panel is a WebSocket client. nginx sent them to different uvicorn processes, which
-        share nothing but a ZeroMQ forwarder. Initiate a push in one panel and see it arrive in all.
-        Kill a worker: its clients are back on another one, and nothing is missed.
+        share nothing but a message bus. Initiate a push in one panel and see it arrive in all. Kill
+        a worker: its clients are back on another one, and nothing is missed.
       </p>
     </div>
     <app-topology />

@@ -80,11 +80,11 @@ const PULSE = 1500;
       }
       <g
         class="forwarder"
-        [class.down]="!forwarder()"
+        [class.down]="!bus().up"
         [attr.transform]="'translate(' + width() / 2 + ' ' + forwarderY + ')'"
       >
         <rect x="-76" y="-16" width="152" height="32" rx="8" />
-        <text>{{ forwarder() ? 'ZeroMQ forwarder' : 'forwarder is down' }}</text>
+        <text>{{ bus().name }}</text>
       </g>
     </svg>
   `,
@@ -115,9 +115,13 @@ export class Topology {
     }));
   });
 
-  protected readonly forwarder = computed(
-    () => this.cluster.rows().find((row) => row.role === 'forwarder')?.state !== 'BACKOFF',
-  );
+  /** What joins the workers; another bus than the forwarder is not one of the processes. */
+  protected readonly bus = computed(() => {
+    const forwarder = this.cluster.rows().find((row) => row.role === 'forwarder');
+    if (!forwarder) return { up: true, name: 'message bus' };
+    const up = forwarder.pid !== null;
+    return { up, name: up ? 'ZeroMQ forwarder' : 'forwarder is down' };
+  });
 
   protected readonly clients = computed(() => {
     const clients = this.store.list();
@@ -152,7 +156,7 @@ export class Topology {
         ? `Client ${name} is connecting.`
         : `Client ${name} is connected to worker ${pid}.`,
     );
-    return `${bound.join(' ')} nginx stands between clients and workers; a forwarder joins the workers.`;
+    return `${bound.join(' ')} nginx stands between clients and workers; a message bus joins the workers.`;
   });
 
   constructor() {

@@ -66,10 +66,12 @@ import type { Row } from './rows';
               </tr>
             </thead>
             <tbody>
-              <tr class="root">
-                <th scope="row">supervisord</th>
-                <td [attr.colspan]="admin.authorized() ? 10 : 9"></td>
-              </tr>
+              @if (cluster.report()?.processes?.length) {
+                <tr class="root">
+                  <th scope="row">supervisord</th>
+                  <td [attr.colspan]="admin.authorized() ? 10 : 9"></td>
+                </tr>
+              }
               @for (row of cluster.rows(); track row.key) {
                 <tr [attr.data-process]="row.name">
                   <th scope="row">{{ row.name }}</th>
