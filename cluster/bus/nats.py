@@ -72,7 +72,7 @@ class NatsBus(LogBus):
                     async with asyncio.timeout(PING_INTERVAL):
                         await link.closed.wait()
                 with suppress(BusUnavailable):
-                    await link.flush()
+                    await link.ping()
                     self._heard()
             raise BusUnavailable("the connection was lost")
         finally:

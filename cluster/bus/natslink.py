@@ -93,12 +93,9 @@ class NatsLink:
                 await self._nc.close()
         await self._end()
 
-    async def flush(self) -> None:
-        """A round trip."""
-        try:
-            await self._nc.flush(timeout=2)
-        except Error as error:
-            raise BusUnavailable(f"no answer to a ping: {error}") from None
+    async def ping(self) -> None:
+        """A round trip: the server sends back what goes to our own inbox."""
+        await self.exchange([Request("", b"")], lambda index, message: True)
 
     async def subscribe(self, subject: str, receive: Callable[[Msg], Awaitable[None]]) -> None:
         """Once is enough: what is subscribed already stays as it is."""
@@ -126,7 +123,8 @@ class NatsLink:
         try:
             async with asyncio.timeout(seconds):
                 for index, (subject, payload, headers) in enumerate(requests):
-                    await self._nc.publish(subject, payload, f"{self._inbox}.{number}.{index}", headers)
+                    reply = f"{self._inbox}.{number}.{index}"
+                    await self._nc.publish(subject or reply, payload, reply, headers)
                 trouble = await done
         except (Error, OSError, TimeoutError) as error:
             raise BusUnavailable(f"no answer: {error or type(error).__name__}") from None

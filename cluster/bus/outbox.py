@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -45,6 +44,13 @@ class Outgoing(Generic[T]):
             self.place.set_exception(PublishRefused(f"the engine refused: {reason}", id=self.id))
 
 
+async def cancelled(task: asyncio.Task[None]) -> None:
+    """Cancel `task` until it has ended: a client library may swallow a cancellation (`wait_for` in Python 3.11)."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=1)
+
+
 class Outbox(Generic[T]):
     """Calls `send` with a batch until each of it is accepted, refused or given up by its caller.
 
@@ -72,9 +78,7 @@ class Outbox(Generic[T]):
         if self._task is None:
             return
         task, self._task = self._task, None
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await cancelled(task)
         for outgoing in [*self._batch, *self._queue]:
             if not outgoing.place.done():
                 error = PublishError("the bus was closed before the engine answered", id=outgoing.id)

@@ -125,8 +125,9 @@ class RedisBus(LogBus):
         told = self._loop.time()
         while True:
             await asyncio.sleep(PING_INTERVAL)
-            await reader.send_command("PING")
-            await self._redis.ping()
+            async with asyncio.timeout(2 * PATIENCE):
+                await reader.send_command("PING")
+                await self._redis.ping()
             self._heard()
             if self._loop.time() - told > REMEMBER:
                 told = self._loop.time()
@@ -195,12 +196,13 @@ class RedisBus(LogBus):
     async def _run_script(self, text: str, *arguments: str | bytes | int) -> Any:
         fresh = secrets.token_hex(4)
         try:
-            return await self._scripts[text](keys=[self._prefix], args=[fresh, int(self._keeps_all), *arguments])
+            async with asyncio.timeout(2 * PATIENCE):
+                return await self._scripts[text](keys=[self._prefix], args=[fresh, int(self._keeps_all), *arguments])
         except OutOfMemoryError:
             raise
         except (RedisError, OSError) as problem:
             self._failed.set()
-            raise BusUnavailable(str(problem)) from None
+            raise BusUnavailable(str(problem) or type(problem).__name__) from None
 
     async def _check_persistence(self) -> None:
         """A server that may lose the end of its log is not believed to be durable."""

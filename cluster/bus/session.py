@@ -7,7 +7,6 @@ import logging
 import random
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from math import inf
 from typing import TypeVar
 
@@ -18,7 +17,7 @@ from ..stream import Position, Publication, Retention, beacon
 from ..wire import encode_item
 from .base import Bus
 from .inbox import Inbox
-from .outbox import Outbox, Outgoing
+from .outbox import Outbox, Outgoing, cancelled
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +67,7 @@ class SessionBus(Bus):
         self._open = False
         self._ready.set()  # who waits for it sees that there is nothing to wait for any more
         await self._outbox.close()
-        self._runner.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._runner
+        await cancelled(self._runner)
 
     async def publish(self, channel: str, data: bytes, *, id: str, retention: Retention) -> Position:
         if not self._open:
