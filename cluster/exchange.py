@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from .errors import BusError, BusUnavailable
 from .node import Node
-from .peers import Alive, Message
+from .peers import Alive, Message, encode
 from .presence import Ask, Changed, Entered, Event, Left, Presence, Whole
 from .session.commands import ClientInfo
 
@@ -86,9 +86,11 @@ class Exchange:
     async def enter(self, channel: str, info: ClientInfo) -> None:
         """A client of this worker is in `channel`: from its return on every `read` shows it.
 
-        Raises `BusUnavailable`; then, and when it is cancelled, the client is not in the channel.
+        Raises `BusUnavailable`, and `ValueError` for what is no text; then, and when it is cancelled, the client is not
+        in the channel.
         """
         entered = Entered(channel, info.client, info.user, bytes(info.conn_info), bytes(info.chan_info))
+        encode(entered)  # what cannot be told must not be found out when it is told with others
         self._own[channel, info.client] = entered
         self._change(entered)
         try:

@@ -89,12 +89,14 @@ class Node(Subscriber):
         """Listen, and give signs of life until cancelled."""
         await self._hub.keep_subscribed(INBOX + self.id, self)
         await self._hub.keep_subscribed(CHANNEL, self)
+        pause = min(self._interval, 1.0)  # the second sign follows soon: this worker listens by the sound of itself
         while not self._leaving:
             try:
                 await self.say(self._sign_of_life())
             except BusError as error:
                 logger.warning("no sign of life given: %s", error)
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(pause)
+            pause = self._interval
 
     async def leave(self) -> None:
         """Say that this worker goes. It says nothing after that."""

@@ -11,8 +11,9 @@ from .stream import Position
 
 MISSED = 3.5
 """Intervals of silence after which a worker counts as gone."""
-HEARD = 0.9
-"""Intervals of listening after which every worker that is there has been heard: who comes asks all of them."""
+SETTLED = 0.9
+"""Intervals of listening after which every worker that is there has been heard: who comes asks all of them. Intervals
+count as 0.25 s at least, as it takes to answer, and as 1 s at most."""
 
 
 class Alive(msgspec.Struct, array_like=True, tag="alive"):
@@ -149,7 +150,7 @@ class Peers:
     @property
     def settled(self) -> bool:
         """Whether every worker that was there when this one came has been heard."""
-        return self._listened >= self._interval * HEARD
+        return self._listened >= SETTLED * min(max(self._interval, 0.25), 1.0)
 
     @property
     def nodes(self) -> set[str]:

@@ -135,7 +135,6 @@ class Presence:
         """Messages were lost; nobody knows whose."""
         for node in self._nodes.values():
             node.behind = True
-            node.parts.clear()
 
     def drop(self, name: str) -> list[Event]:
         """Worker `name` is gone, and its clients with it."""
@@ -144,13 +143,12 @@ class Presence:
 
 
 def _change(node: _Node, message: Changed) -> list[Event]:
-    if message.version <= node.version or node.behind:
+    if message.version <= node.version:
         return []
     if message.version > node.version + 1:
         node.behind = True
         return []
     node.version = message.version
-    node.parts.clear()
     events = []
     for change in message.changes:
         clients = node.entries.get(change.channel, {})

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from cluster.errors import BusUnavailable, PublishError
-from cluster.peers import decode
-from cluster.presence import Changed, Whole
+from cluster.peers import Message, decode
+from cluster.presence import Ask, Changed, Whole
 from cluster.session.commands import ClientInfo
 from cluster.stream import Publication
 
@@ -142,22 +142,47 @@ async def test_a_worker_that_missed_what_the_bus_has_forgotten_asks_for_it() -> 
         assert two.events == [("joined", "room", "x"), ("left", "room", "x"), ("joined", "room", "y")]
 
 
+async def test_who_got_no_answer_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with workers(2) as (one, two):
+        await one.enter("x")
+        await two.room()
+        heard, missed = one.exchange.heard, 0
+
+        def miss_the_first(message: Message) -> None:
+            nonlocal missed
+            if isinstance(message, Ask) and not missed:
+                missed += 1
+            else:
+                heard(message)
+
+        monkeypatch.setattr(one.exchange, "heard", miss_the_first)
+        two.exchange.lost()
+        assert await two.room() == {"x"}
+        assert missed
+
+
 async def test_a_client_has_not_entered_when_the_bus_does_not_take_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.exchange.PATIENCE", 0.2)
     monkeypatch.setattr("cluster.exchange.RETRY", 0.01)
     async with workers(2) as (one, two):
-        publish = one.bus.publish
 
         async def fail(channel: str, data: bytes, **options: object) -> object:
             raise PublishError("the bus is away", id=str(options["id"]))
 
-        monkeypatch.setattr(one.bus, "publish", fail)
-        with pytest.raises(BusUnavailable):
-            await one.enter("x")
-        monkeypatch.setattr(one.bus, "publish", publish)
+        with monkeypatch.context() as now:
+            now.setattr("cluster.exchange.PATIENCE", 0.2)
+            now.setattr(one.bus, "publish", fail)
+            with pytest.raises(BusUnavailable):
+                await one.enter("x")
         await one.enter("y")
-        monkeypatch.setattr("cluster.exchange.PATIENCE", SOON)
         assert await two.room() == {"y"}
+
+
+async def test_a_client_that_cannot_be_told_of_harms_nobody_else() -> None:
+    async with workers(2) as (one, two):
+        with pytest.raises(ValueError):
+            await one.enter("half a surrogate pair \ud800")
+        await one.enter("x")
+        assert await two.room() == {"x"}
 
 
 async def test_a_client_that_goes_while_it_enters_is_not_there() -> None:
@@ -172,8 +197,8 @@ async def test_a_client_that_goes_while_it_enters_is_not_there() -> None:
 
 
 async def test_a_reader_is_told_when_a_worker_s_clients_cannot_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.exchange.PATIENCE", 0.2)
     async with workers(2) as (one, two):
+        monkeypatch.setattr("cluster.exchange.PATIENCE", 0.2)
         one.node.observers.clear()  # it gives signs of life, but answers nothing
         two.exchange.lost()
         with pytest.raises(BusUnavailable, match="not every worker"):

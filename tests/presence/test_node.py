@@ -161,8 +161,8 @@ async def test_an_answer_may_be_long() -> None:
 
 
 async def test_who_does_not_answer_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.node.PATIENCE", 0.2)
     async with workers(3) as (one, two, three):
+        monkeypatch.setattr("cluster.node.PATIENCE", 0.2)
         two.bus.loses = lambda publication: publication.channel == "/cluster/nodes"
         monkeypatch.setattr(two.bus, "history", lambda *arguments: asyncio.Event().wait())
         assert (await one.node.survey("?")).keys() == {one.node.id, three.node.id}

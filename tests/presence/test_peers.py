@@ -47,6 +47,13 @@ def test_after_an_interval_everyone_has_been_heard() -> None:
     assert peers.settled
 
 
+def test_who_speaks_rarely_has_not_to_listen_for_long() -> None:
+    peers = Peers(ME, 60.0)
+    peers.hear(ME, 0.0, 60.0)
+    peers.hear(ME, 1.0, 60.0)
+    assert peers.settled
+
+
 def test_who_is_silent_for_some_intervals_is_gone() -> None:
     peers = Peers(ME, 1.0)
     peers.hear(ME, 0.0, 1.0)

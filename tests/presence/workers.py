@@ -14,7 +14,7 @@ from cluster.node import Node
 from cluster.session.commands import ClientInfo
 from cluster.stream import Publication, Retention
 
-INTERVAL = 0.05
+INTERVAL = 0.1
 """Seconds between signs of life: short, so that nobody waits long for one who is gone."""
 
 _names = itertools.count(1)
