@@ -57,10 +57,10 @@ class Replica:
             self._first = place, parcel.mark
         self.read, self._newest = place, parcel.mark
         # The log is named by its first message. Who did not see it learns the name from whoever did.
-        epoch = parcel.epoch or (parcel.mark if place == 0 else "")
-        if self._sequencer is None and epoch:
-            self._begin(self._first[0], epoch)
-        if self._sequencer is None or epoch not in ("", self._sequencer.epoch):
+        name = parcel.mark if place == 0 else parcel.epoch
+        if self._sequencer is None and name:
+            self._begin(self._first[0], name)
+        if self._sequencer is None or parcel.epoch not in ("", self._sequencer.epoch):
             return None
         return self._fold(self._sequencer, place, parcel, now)
 

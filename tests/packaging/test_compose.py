@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from compose_pydantic import ComposeSpecification
+from compose_pydantic import ComposeSpecification  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
 from cluster.bus import connect
