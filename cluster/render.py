@@ -46,10 +46,11 @@ def nginx_conf(
     upstream: Sequence[str],
     static_dir: Path | None,
     ping_interval: float,
+    connections_per_address: int,
 ) -> str:
     """nginx's configuration; `upstream` are the workers' addresses as nginx names them.
 
-    Without `static_dir` everything is the application's.
+    Without `static_dir` everything is the application's. 0 for `connections_per_address`: any number.
     """
     return Template(template).substitute(
         run_dir=_quoted(str(place.run_dir)),
@@ -60,6 +61,7 @@ def nginx_conf(
         upstream="\n".join(f'        server "{_quoted(server)}" max_fails=0;' for server in upstream),
         static_dir=_quoted(str(static_dir or place.run_dir / "no-files")),
         read_timeout=max(60, round(ping_interval * 3)),
+        limit_conn=f"limit_conn addresses {connections_per_address};" if connections_per_address else "",
     )
 
 

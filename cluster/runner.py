@@ -129,6 +129,7 @@ def _write(settings: Settings, run_dir: Path) -> None:
             upstream=_upstream(settings),
             static_dir=settings.static_dir,
             ping_interval=settings.ping_interval,
+            connections_per_address=settings.connections_per_address,
         )
     )
     # What `cluster status` and `cluster verify` need to find the cluster again.

@@ -136,6 +136,11 @@ class Settings(BaseSettings):
     insecure_clients: bool = Field(
         False, description="For tests only: clients need no token and may do everything in every declared channel."
     )
+    connections_per_address: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        10_000,
+        description="Connections nginx takes from one address, then it answers 429; many clients may share one. "
+        "Those of this machine are not counted. 0: any number, for example behind another proxy.",
+    )
     heartbeat_interval: Seconds = Field(
         1.0, description="Seconds between the reports by which workers know of each other."
     )

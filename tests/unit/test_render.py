@@ -32,6 +32,7 @@ def nginx(place: Place = PLACE, **changes: Any) -> str:
         "upstream": ["127.0.0.1:8100", "127.0.0.1:8101"],
         "static_dir": Path("/static"),
         "ping_interval": 25.0,
+        "connections_per_address": 1000,
     }
     return nginx_conf((CONF / "nginx.conf").read_text(), place, **values | changes)
 
@@ -164,6 +165,10 @@ class TestNginx:
     def test_a_socket_may_be_silent_for_longer_than_between_two_pings(self, interval: float) -> None:
         (timeout,) = directives(nginx(ping_interval=interval), "proxy_read_timeout")
         assert int(timeout.removesuffix("s")) > 2 * interval
+
+    def test_the_connections_of_one_address_may_be_limited(self) -> None:
+        assert directives(nginx(connections_per_address=7), "limit_conn") == ["addresses 7"]
+        assert directives(nginx(connections_per_address=0), "limit_conn") == []
 
     def test_a_path_with_a_space_stays_one_path(self) -> None:
         text = nginx(PLACE._replace(run_dir=Path("/my run")), static_dir=Path("/my files"))
