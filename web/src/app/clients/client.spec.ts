@@ -98,6 +98,17 @@ describe('a client', () => {
     expect(transports[1].close).toHaveBeenCalled();
   });
 
+  it('lets go of every connection, however often it is told to reconnect', () => {
+    last().connected(worker(1));
+    client.reconnect();
+    client.reconnect();
+    last().connected(worker(2));
+    expect(transports.map(({ close }) => close.mock.calls.length)).toEqual([1, 1, 0]);
+    client.reconnect();
+    client.close();
+    expect(transports.map(({ close }) => close.mock.calls.length)).toEqual([1, 1, 1, 1]);
+  });
+
   it('hears nothing any more from a connection it has left', () => {
     last().connected(worker(1));
     last().subscribed(at(0), null);

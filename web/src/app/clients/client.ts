@@ -1,7 +1,7 @@
 import { signal } from '@angular/core';
 
 import type { ConnectedTo, ServerMessage } from '../types';
-import { clockOffset } from '../wire/clock';
+import { ServerClock } from '../wire/clock';
 import type {
   OpenTransport,
   Position,
@@ -53,8 +53,6 @@ export class Client {
   readonly since = signal(0);
   /** Milliseconds from being without a connection to having one. */
   readonly took = signal(0);
-  /** How often it was connected. */
-  readonly connections = signal(0);
   /** Newest first. */
   readonly pushes = signal<readonly Push[]>([]);
   readonly kind = signal<TransportKind>('websocket');
@@ -65,7 +63,9 @@ export class Client {
   private transport: Transport | undefined;
   /** Stands for the transport that is listened to; the others are on their way out. */
   private attempt = {};
-  private clock = 0;
+  /** Connections that stay until there is a new one: nginx sends who comes to where there are fewest. */
+  private held: Transport[] = [];
+  private readonly clock = new ServerClock();
   private pushed = 0;
 
   constructor(
@@ -99,14 +99,20 @@ export class Client {
   close(): void {
     this.attempt = {};
     this.transport?.close();
+    this.release();
   }
 
-  /** The old connection stays until there is a new one: nginx sends who comes to where there are fewest. */
   private replace(avoid: (pid: number) => boolean): void {
-    this.open(avoid, this.transport ? [this.transport] : []);
+    if (this.transport) this.held.push(this.transport);
+    this.open(avoid);
   }
 
-  private open(avoid: (pid: number) => boolean, held: readonly Transport[] = []): void {
+  private release(): void {
+    this.held.forEach((transport) => transport.close());
+    this.held = [];
+  }
+
+  private open(avoid: (pid: number) => boolean): void {
     const attempt = (this.attempt = {});
     const current = () => this.attempt === attempt;
     let looking = true;
@@ -120,12 +126,12 @@ export class Client {
       },
       connected: (worker) => {
         if (!current()) return;
-        if (looking && held.length < ATTEMPTS && avoid(worker.pid)) {
-          this.open(avoid, [...held, transport]);
+        if (looking && this.held.length < ATTEMPTS && avoid(worker.pid)) {
+          this.replace(avoid);
           return;
         }
         looking = false;
-        held.forEach((other) => other.close());
+        this.release();
         this.settle(worker, asked);
       },
       subscribed: (position, recovered) => {
@@ -138,26 +144,21 @@ export class Client {
       },
       closed: (reason) => {
         if (!current()) return;
-        held.forEach((other) => other.close());
+        this.release();
         this.state.set('closed');
         this.reason.set(reason);
       },
     };
-    const transport: Transport = this.surroundings.open(this.kind())(
-      this.channel,
-      this.ledger.position,
-      listener,
-    );
-    this.transport = transport;
+    const open = this.surroundings.open(this.kind());
+    this.transport = open(this.channel, this.ledger.position, listener);
   }
 
   private settle(worker: ConnectedTo, asked: number): void {
     const now = Date.now();
-    this.clock = clockOffset(asked, worker.report_time, now);
+    this.clock.observe(asked, worker.report_time, now);
     this.worker.set(worker);
     this.since.set(now);
     this.took.set(now - asked);
-    this.connections.update((count) => count + 1);
     this.state.set('connected');
     this.reason.set('');
   }
@@ -169,14 +170,13 @@ export class Client {
     const isNew = this.ledger.take(position, recovered);
     this.counters.set(this.ledger.counters);
     if (!isNew) return;
-    const arrived = Date.now();
     const push: Push = {
       number: ++this.pushed,
       from: message.pid,
       to: worker?.pid ?? 0,
       position,
-      arrived,
-      latency: Math.max(0, arrived + this.clock - message.report_time),
+      arrived: Date.now(),
+      latency: this.clock.since(message.report_time),
       recovered,
     };
     this.pushes.update((pushes) => [push, ...pushes.slice(0, SHOWN - 1)]);

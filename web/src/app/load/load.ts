@@ -1,7 +1,7 @@
 import { Injectable, signal } from '@angular/core';
 
 import { type ConnectedTo, type LoadSample, subscription } from '../types';
-import { clockOffset } from '../wire/clock';
+import { ServerClock } from '../wire/clock';
 import { sdkClient } from '../wire/sdk-transport';
 import { Latencies } from './latencies';
 
@@ -29,7 +29,7 @@ export class Load {
   private timers: ReturnType<typeof setInterval>[] = [];
   private settling: ReturnType<typeof setTimeout> | undefined;
   private asked = 0;
-  private clock = 0;
+  private readonly clock = new ServerClock();
   private seconds: Latencies[] = [new Latencies()];
   private last: LoadSample | undefined;
   private lost = 0;
@@ -42,7 +42,7 @@ export class Load {
     this.client
       .on('connecting', () => (this.asked = Date.now()))
       .on('connected', ({ data }) => {
-        this.clock = clockOffset(this.asked, (data as ConnectedTo).report_time, Date.now());
+        this.clock.observe(this.asked, (data as ConnectedTo).report_time, Date.now());
       });
     subscription(this.client, CHANNEL, ({ data }) => this.take(data)).subscribe();
     this.client.connect();
@@ -84,7 +84,7 @@ export class Load {
   }
 
   private take(sample: LoadSample): void {
-    this.seconds[0].record(Math.max(0, Date.now() + this.clock - sample.sent_at));
+    this.seconds[0].record(this.clock.since(sample.sent_at));
     if (this.last?.pid === sample.pid && sample.number > this.last.number) {
       this.lost += sample.number - this.last.number - 1;
     }

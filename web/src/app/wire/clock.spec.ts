@@ -1,12 +1,32 @@
-import { clockOffset } from './clock';
+import { ServerClock } from './clock';
 
-describe('the clock offset', () => {
-  it('is none when what the server told lies between question and answer', () => {
-    expect(clockOffset(1000, 1010, 1020)).toBe(0);
+describe('the clock of the cluster', () => {
+  let clock: ServerClock;
+
+  beforeEach(() => {
+    vi.useFakeTimers({ now: 1020 });
+    clock = new ServerClock();
   });
 
-  it('is measured from the middle otherwise', () => {
-    expect(clockOffset(1000, 5010, 1020)).toBe(4000);
-    expect(clockOffset(5000, 1010, 5020)).toBe(-4000);
+  afterEach(() => vi.useRealTimers());
+
+  it('is this one when what it told lies between question and answer', () => {
+    clock.observe(1000, 1005, 1020);
+    expect(clock.since(1010)).toBe(10);
+  });
+
+  it('is another one otherwise, measured from the middle', () => {
+    clock.observe(1000, 5010, 1020);
+    expect(clock.since(5010)).toBe(10);
+  });
+
+  it('is not known worse because a later answer took longer', () => {
+    clock.observe(1000, 5010, 1020);
+    clock.observe(0, 5000, 9000);
+    expect(clock.since(5010)).toBe(10);
+  });
+
+  it('never says that something was told in the future', () => {
+    expect(clock.since(2000)).toBe(0);
   });
 });
