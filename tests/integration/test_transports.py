@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -30,15 +32,24 @@ RUNNER = "from cluster.settings import load; from cluster.worker import serve; s
 APP = "tests.apps.parlour:app"
 
 
-@pytest.fixture(scope="module", params=["runner", "deflating", "uvicorn"])
-def host(request: pytest.FixtureRequest) -> Iterator[str]:
-    """One process of the rooms, served as the runner does it, or by plain uvicorn."""
+@contextmanager
+def served(server: str, **settings: object) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """One process of the application, served as the runner does it or by plain uvicorn."""
     port = free_ports(1)
     own = (sys.executable, "-c", RUNNER.format(app=APP, port=port))
-    other = (sys.executable, "-m", "uvicorn", APP, "--port", str(port), "--timeout-graceful-shutdown", "5")
+    other = (sys.executable, "-m", "uvicorn", APP, "--port", str(port), "--timeout-graceful-shutdown", "2")
     with process(
-        *(other if request.param == "uvicorn" else own),
+        *(other if server == "uvicorn" else own),
         ready=lambda: answers(f"http://127.0.0.1:{port}/readyz"),
+        **settings,
+    ) as running:
+        yield f"127.0.0.1:{port}", running
+
+
+@pytest.fixture(scope="module", params=["runner", "deflating", "uvicorn"])
+def host(request: pytest.FixtureRequest) -> Iterator[str]:
+    with served(
+        request.param,
         bus_url="memory://transports",
         client_queue_bytes=QUEUE_BYTES,
         heartbeat_interval=0.2,
@@ -46,8 +57,8 @@ def host(request: pytest.FixtureRequest) -> Iterator[str]:
         allowed_origins="https://friend.example",
         connect_timeout=1,
         messages_per_second=1000,
-    ):
-        yield f"127.0.0.1:{port}"
+    ) as (host, _):
+        yield host
 
 
 async def until_connected(host: str, count: int) -> None:
@@ -135,15 +146,8 @@ async def test_nonsense_ends_the_connection_with_3501(host: str, transport: str)
 
 @transports
 async def test_a_client_that_does_not_answer_pings_is_closed_with_3012(transport: str) -> None:
-    port = free_ports(1)
-    with process(
-        *(sys.executable, "-c", RUNNER.format(app=APP, port=port)),
-        ready=lambda: answers(f"http://127.0.0.1:{port}/readyz"),
-        bus_url="memory://pings",
-        ping_interval=0.4,
-        ping_timeout=0.2,
-    ):
-        async with opened(f"127.0.0.1:{port}", transport) as client:
+    with served("runner", bus_url="memory://pings", ping_interval=0.4, ping_timeout=0.2) as (host, _):
+        async with opened(host, transport) as client:
 
             async def silent(text: str) -> None:
                 pass
@@ -342,3 +346,24 @@ def _decoded(frame: bytes) -> Any:
 
 def test_the_reply_is_what_it_is_read_as() -> None:
     assert _decoded(PROTOBUF.encode(Reply(7))).id == 7
+
+
+@pytest.mark.parametrize(
+    ("server", "transport"),
+    [("runner", "websocket"), ("runner", "sse"), ("runner", "http_stream"), ("uvicorn", "sse")],
+)
+async def test_a_server_that_stops_says_so(server: str, transport: str) -> None:
+    with served(server, bus_url="memory://stopping", shutdown_grace=4) as (host, running):
+        async with opened(host, transport) as client, opened(host, transport) as other:
+            running.terminate()
+            assert (await client.end())[0] == (await other.end())[0] == 3001
+            assert await asyncio.to_thread(running.wait, 30) is not None
+
+
+async def test_a_subprotocol_header_with_nothing_in_it_is_none() -> None:
+    """As centrifuge-python sends it up to 0.6."""
+    with served("runner", bus_url="memory://header") as (host, _):
+        url = f"ws://{host}/connection/websocket"
+        async with connect(url, proxy=None, additional_headers={"Sec-WebSocket-Protocol": ""}) as socket:
+            await socket.send('{"id":1,"connect":{}}')
+            assert "connect" in json.loads(await socket.recv())

@@ -1,0 +1,47 @@
+"""Clients with a stream and no way back, through nginx and whichever worker takes what they send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.integration.protocol import SECONDS, TRANSPORTS, Streaming, opened
+
+from .harness import RunningCluster
+from .waiting import until
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RunningCluster]:
+    with RunningCluster("tests.apps.parlour:app", workers=3) as cluster:
+        yield cluster
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_nothing_is_held_up_by_nginx(cluster: RunningCluster, transport: str) -> None:
+    host = f"127.0.0.1:{cluster.port}"
+    async with opened(host, transport) as client, opened(host) as publisher:
+        await client.ask(subscribe={"channel": f"news:{transport}"})
+        for number in range(20):
+            await publisher.ask(publish={"channel": f"news:{transport}", "data": number})
+            assert (await client.push())["pub"]["data"] == number
+
+
+@pytest.mark.parametrize("transport", ["sse", "http_stream"])
+async def test_what_a_client_sends_may_arrive_at_any_worker(cluster: RunningCluster, transport: str) -> None:
+    first, *others = (f"127.0.0.1:{cluster.worker_port(pid)}" for pid in cluster.worker_pids())
+    async with opened(first, transport) as client, httpx.AsyncClient(trust_env=False, timeout=SECONDS) as http:
+        assert isinstance(client, Streaming)
+        whole = {"session": client.connected["session"], "node": client.connected["node"]}
+        for number, other in enumerate([first, *others], 10):
+            command = f'{{"id":{number},"rpc":{{"method":"echo","data":{number}}}}}'
+
+            async def taken(other: str = other, command: str = command) -> bool:
+                """A worker that has just started may not know the other one yet."""
+                sent = await http.post(f"http://{other}/emulation", json=whole | {"data": command})
+                return sent.status_code == 204
+
+            await until(taken, SECONDS, "it is taken")
+            assert (await client.reply())["rpc"]["data"] == number
