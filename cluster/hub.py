@@ -7,7 +7,7 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -70,8 +70,7 @@ class Hub:
         self._clock = clock
         self._channels: dict[str, LiveChannel] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        # Ids of this process: unlikely to meet another's, and cheap to make.
-        self._ids = map(f"{secrets.token_hex(8)}-{{:x}}".format, itertools.count())
+        self._ids: Iterator[str] = iter(())
 
     @property
     def delivered(self) -> int:
@@ -80,12 +79,14 @@ class Hub:
 
     @property
     def channels(self) -> int:
-        """Channels being received."""
-        return len(self._channels)
+        """Channels of the application being received."""
+        return sum(map(is_public, self._channels))
 
     async def start(self) -> None:
         """Open the bus and begin to receive. Does not wait for the bus to be reachable."""
         self._flusher = Flusher(asyncio.get_running_loop())
+        # Ids of this process, also if it was forked: unlikely to meet another's, and cheap to make.
+        self._ids = map(f"{secrets.token_hex(8)}-{{:x}}".format, itertools.count())
         await self.bus.open()
         self.spawn(self._receive(), "receive")
 

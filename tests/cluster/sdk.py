@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-import centrifuge  # type: ignore[import-untyped]
+import centrifuge
 import jwt
 from centrifuge import (
     Client,
