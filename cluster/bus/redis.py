@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import suppress
-from struct import Struct
 from typing import Any
 
 import msgspec
@@ -19,16 +18,15 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from ..errors import BusUnavailable, ConfigurationError
 from ..sequencer import Item
-from ..stream import History, Position, Publication, chain
+from ..stream import History, Position
 from .base import Capabilities
 from .logbus import LogBus
 from .outbox import Outgoing
+from .redisframe import announced, frame, publications
 from .redisscript import CLEAR, PUBLISH, READ, TOPS
 from .session import logger
 from .urls import parameters, prefix_of, without_secrets
 
-CONNECTIONS = 4
-"""Connections of a worker beside the one that subscribes."""
 PATIENCE = 5.0
 """Seconds until the server counts as gone when it does not answer."""
 PING_INTERVAL = 1.0
@@ -38,7 +36,6 @@ REMEMBER = 3600.0
 """Seconds after which the server is told again which channels somebody reads: it forgets the others after a day."""
 BREATH = 64
 """Messages read before the rest of the process gets a turn."""
-LENGTH = Struct(">I")
 
 
 class RedisBus(LogBus):
@@ -48,14 +45,13 @@ class RedisBus(LogBus):
         super().__init__(without_secrets(url), timeout=timeout, queue=queue)
         url, given = parameters(url, prefix="fws", durable="no")
         self._prefix = prefix_of(self._name, given["prefix"])
-        if given["durable"] not in ("yes", "no"):
-            raise ConfigurationError(f"BUS_URL={self._name!r}: durable is yes or no")
-        durable = given["durable"] == "yes"
+        self._keeps_all = durable = given["durable"] == "yes"
         self.capabilities = Capabilities(ordered=True, recoverable=True, durable=durable, deduplicating=True)
-        self._keeps_all = durable
         try:
+            if given["durable"] not in ("yes", "no"):
+                raise ValueError("durable is yes or no")
             self._pool = BlockingConnectionPool.from_url(
-                url, max_connections=CONNECTIONS, timeout=None, protocol=2, retry=Retry(NoBackoff(), 0),
+                url, max_connections=4, timeout=None, protocol=2, retry=Retry(NoBackoff(), 0),
                 socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE,
             )  # fmt: skip
             database = self._pool.make_connection().db  # type: ignore[no-untyped-call]
@@ -69,10 +65,6 @@ class RedisBus(LogBus):
         self._failed = asyncio.Event()
         self._subscribed: dict[str, asyncio.Future[None]] = {}
 
-    async def close(self) -> None:
-        await super().close()
-        await self._pool.disconnect()
-
     async def _session(self) -> None:
         self._failed.clear()
         self._subscribed.clear()
@@ -80,7 +72,8 @@ class RedisBus(LogBus):
         try:
             async with asyncio.timeout(PATIENCE):
                 await reader.connect()
-                await self._check_persistence()
+                if self.capabilities.durable:
+                    await self._check_persistence()
             self._reader = reader
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._read(reader))
@@ -109,17 +102,12 @@ class RedisBus(LogBus):
                 kind, name, payload = message if len(message) == 3 else (b"pong", b"", b"")
                 channel = name.decode().removeprefix(self._outgoing)
                 if kind == b"message" and channel in self._channels:
-                    self._take(channel, payload)
+                    found = announced(channel, payload)
+                    self._know(channel, found[-1].position)
+                    self._deliver(found)
                 elif kind == b"subscribe" and (subscribed := self._subscribed.get(channel)) and not subscribed.done():
                     subscribed.set_result(None)
             await asyncio.sleep(0)
-
-    def _take(self, channel: str, payload: bytes) -> None:
-        epoch, first, frames = payload.split(b" ", 2)
-        publications = _publications(channel, epoch.decode(), int(first), _unframed(frames))
-        if publications:
-            self._know(channel, publications[-1].position)
-            self._deliver(publications)
 
     async def _keep(self, reader: Connection) -> None:
         told = self._loop.time()
@@ -144,10 +132,9 @@ class RedisBus(LogBus):
         """Subscribe, and the top of the last of `channels`."""
         if self._reader is None:
             raise BusUnavailable("the connection was lost")
-        new = [channel for channel in channels if channel not in self._subscribed]
-        self._subscribed |= {channel: self._loop.create_future() for channel in new}
-        if new:
-            await self._reader.send_command("SUBSCRIBE", *(self._outgoing + channel for channel in new))
+        if new := {name: self._loop.create_future() for name in channels if name not in self._subscribed}:
+            self._subscribed |= new
+            await self._reader.send_command("SUBSCRIBE", *(self._outgoing + name for name in new))
         async with asyncio.timeout(PATIENCE):
             await asyncio.wait([self._subscribed[channel] for channel in channels])
         epoch, *tops = await self._run_script(TOPS, *channels)
@@ -169,12 +156,11 @@ class RedisBus(LogBus):
     async def _send(self, batch: list[Outgoing[msgspec.Raw]]) -> None:
         await self._until_ready()
         batch = [outgoing for outgoing in batch if not outgoing.place.done()]
-        arguments: list[str | bytes | int] = [self._outgoing]
+        arguments: list[Any] = [self._outgoing]
         for outgoing in batch:
             item = msgspec.msgpack.decode(outgoing.item, type=Item)
-            frame = msgspec.msgpack.encode((item.id, item.data))
             size, seconds = item.retention
-            arguments += (item.channel, item.id, size, round(seconds * 1000), LENGTH.pack(len(frame)) + frame)
+            arguments += (item.channel, item.id, size, round(seconds * 1000), frame(item))
         try:
             epoch, *offsets = await self._run_script(PUBLISH, *arguments)
         except OutOfMemoryError as problem:
@@ -187,7 +173,7 @@ class RedisBus(LogBus):
     async def _history(self, channel: str, since: Position | None, limit: int) -> History:
         after = ("", 0) if since is None else since
         epoch, top, complete, first, *frames = await self._run_script(READ, channel, *after, limit)
-        found = _publications(channel, epoch.decode(), first, [frame[LENGTH.size :] for frame in frames])
+        found = publications(channel, epoch.decode(), first, b"".join(frames))
         return History(found, Position(epoch.decode(), top), bool(complete))
 
     async def _clear(self, channel: str) -> None:
@@ -206,26 +192,9 @@ class RedisBus(LogBus):
 
     async def _check_persistence(self) -> None:
         """A server that may lose the end of its log is not believed to be durable."""
-        if not self.capabilities.durable:
-            return
         found: dict[Any, Any] = {}
         with suppress(ResponseError):  # it may not be allowed to ask
             found = await self._redis.config_get("append*")
         self._keeps_all = found.get(b"appendonly") != b"no" and found.get(b"appendfsync", b"always") == b"always"
         if not self._keeps_all:
             logger.error("%s: durable=yes needs appendonly yes and appendfsync always", self._name)
-
-
-def _unframed(frames: bytes) -> list[bytes]:
-    found, at = [], 0
-    while at < len(frames):
-        (length,) = LENGTH.unpack_from(frames, at)
-        at += LENGTH.size + length
-        found.append(frames[at - length : at])
-    return found
-
-
-def _publications(channel: str, epoch: str, first: int, frames: list[bytes]) -> list[Publication]:
-    decoded = (msgspec.msgpack.decode(frame, type=tuple[str, bytes]) for frame in frames)
-    items = [(offset, id, data) for offset, (id, data) in enumerate(decoded, first)]
-    return chain(epoch, channel, first - 1, items)

@@ -58,6 +58,7 @@ LAYERS: dict[int, set[str]] = {
         "bus.outbox",
         "bus.rabbitmq",
         "bus.redis",
+        "bus.redisframe",
         "bus.redisscript",
         "bus.session",
         "bus.sockets",
