@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import Body, FastAPI
 
 from cluster import Call, Hub, Retention, Welcome
 
@@ -33,6 +34,17 @@ hub.channel(
 async def personal_channel(call: Call) -> Welcome | None:
     """Every user has a channel of its own, to which it is subscribed without asking."""
     return Welcome(channels=[f"#{call.user}"]) if call.user else None
+
+
+@hub.rpc("worker")
+async def worker() -> int:
+    """The process that has the client."""
+    return os.getpid()
+
+
+@hub.on_message
+async def note_to_oneself(call: Call, note: Annotated[Any, Body()]) -> None:
+    await hub.publish(f"#{call.user}", note)
 
 
 app = FastAPI(lifespan=hub.lifespan)

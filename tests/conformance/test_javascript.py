@@ -1,0 +1,266 @@
+"""The JavaScript SDK, over each of its transports, against a cluster behind nginx."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from tests.cluster.harness import RunningCluster
+from tests.cluster.waiting import until
+
+from .js.node import TRANSPORTS, WEBSOCKET, Clients, JavaScriptClient, Refused, Transport, node, require_packages
+
+APP = "tests.conformance.app:app"
+WORKERS = 4
+SECRET = "a secret of the tests that is long enough"
+API_KEY = "test-api-key"
+SHORT = 4
+"""Seconds a token is valid that is to be refreshed soon. SDKs count in whole ones."""
+LONG = 3600
+EMULATION = re.compile(r'^\S+\[(\d+)\] .*"POST /emulation', re.MULTILINE)
+"""A request in the workers' log; the worker's PID."""
+MESSAGE_BYTES = 64 * 1024
+
+
+class World:
+    """A cluster, and people who use it."""
+
+    def __init__(self, cluster: RunningCluster, clients: Clients, http: httpx.AsyncClient) -> None:
+        self.cluster = cluster
+        self._clients = clients
+        self._http = http
+
+    def person(self, user: str, transport: Transport, *tokens: str, **options: Any) -> JavaScriptClient:
+        """A client of `user`. The `tokens` are used up before good ones are made."""
+        given = iter(tokens)
+        return self._clients.create(
+            transport,
+            f"127.0.0.1:{self.cluster.port}",
+            lambda channel: next(given, "") or token(user, channel),
+            **options,
+        )
+
+    async def connected(self, user: str, transport: Transport, **options: Any) -> JavaScriptClient:
+        person = self.person(user, transport, **options)
+        await person.connect()
+        return person
+
+    async def api(self, method: str, **body: Any) -> dict[str, Any]:
+        """What the HTTP API answers a program that asks again when a worker goes meanwhile."""
+        answers: list[httpx.Response] = []
+
+        async def answered() -> bool:
+            try:
+                answers.append(await self._http.post(f"/api/{method}", json=body))
+            except httpx.TransportError:
+                return False
+            return answers[-1].status_code == 200
+
+        await until(answered, 30, f"/api/{method} answers")
+        answer: dict[str, Any] = answers[-1].json()
+        assert "result" in answer, answer
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    async def publish(self, channel: str, *data: Any) -> None:
+        for each in data:
+            await self.api("publish", channel=channel, data=each, idempotency_key=secrets.token_hex(8))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RunningCluster]:
+    require_packages()
+    with RunningCluster(APP, workers=WORKERS, token_hmac_secret=SECRET, api_key=API_KEY) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def world(cluster: RunningCluster) -> AsyncIterator[World]:
+    cluster.wait_until_ready()  # again, when a test has killed a worker
+    headers = {"X-API-Key": API_KEY}
+    async with (
+        httpx.AsyncClient(base_url=cluster.url, headers=headers, timeout=30, trust_env=False) as http,
+        node() as clients,
+    ):
+        yield World(cluster, clients, http)
+
+
+transports = pytest.mark.parametrize("transport", TRANSPORTS, ids=str)
+
+
+def token(user: str, channel: str = "", seconds: float = LONG) -> str:
+    """For a connection, or for a subscription to `channel`."""
+    about = {"channel": channel} if channel else {}
+    return jwt.encode({"sub": user, "exp": time.time() + seconds, **about}, SECRET)
+
+
+@transports
+async def test_two_people_talk(world: World, transport: Transport) -> None:
+    channel = f"talk-{transport}"
+    bob = await world.connected("bob", WEBSOCKET)
+    await bob.subscribe(channel)
+    ann = await world.connected("ann", transport)
+    assert ann.heard("connected")[0]["transport"] == transport.name
+
+    subscribed = await ann.subscribe(channel)
+    assert (subscribed["recoverable"], subscribed["wasRecovering"]) == (True, False)
+    for who in (ann, bob):
+        joined = await who.told("join", channel=channel, info={"client": ann.client_id, "user": "ann"})
+        assert joined
+    assert await ann.present(channel) == {ann.client_id: "ann", bob.client_id: "bob"}
+    assert await bob.presence_stats(channel) == (2, 2)
+
+    said = {"text": "Grüße\n🎉", "list": [1, None, 2.5]}
+    await ann.publish(channel, said)
+    for who in (ann, bob):
+        publication = await who.told("publication", channel=channel)
+        assert (publication["data"], publication["offset"]) == (said, 1)
+        assert publication["info"] == {"client": ann.client_id, "user": "ann"}
+    await ann.publish(channel, 2)
+    await ann.publish(channel, 3)
+
+    history = await ann.history(channel, limit=10)
+    assert [publication["data"] for publication in history["publications"]] == [said, 2, 3]
+    newest = await ann.history(channel, limit=1, reverse=True)
+    assert [publication["data"] for publication in newest["publications"]] == [3]
+    since = {"offset": 1, "epoch": history["epoch"]}
+    assert [found["offset"] for found in (await ann.history(channel, limit=10, since=since))["publications"]] == [2, 3]
+
+    assert await ann.rpc("worker") in world.cluster.worker_pids()
+    with pytest.raises(Refused, match="method not found"):
+        await ann.rpc("nothing")
+
+    await ann.unsubscribe(channel)
+    await bob.told("leave", channel=channel, info={"client": ann.client_id, "user": "ann"})
+    assert await bob.present(channel) == {bob.client_id: "bob"}
+    with pytest.raises(Refused, match="103"):
+        await ann.history(channel)
+    assert (ann.heard("error"), bob.heard("error")) == ([], [])
+
+
+@transports
+async def test_who_comes_back_gets_what_was_published_meanwhile(world: World, transport: Transport) -> None:
+    channel = f"recovery:away-{transport}"
+    ann = await world.connected(f"ann-{transport}", transport)
+    await ann.told("subscribed", channel=f"#ann-{transport}")
+    await ann.subscribe(channel)
+    await world.publish(channel, 1, 2)
+    await ann.told("publication", channel=channel, data=2)
+    await ann.disconnect()
+    await world.publish(channel, *range(3, 20))
+    await world.publish(f"#ann-{transport}", "for you")
+    await ann.connect()
+    for place in (channel, f"#ann-{transport}"):
+        await ann.told("subscribed", channel=place, recovered=True, hasRecoveredPublications=True)
+    await world.publish(channel, 20)
+    await ann.told("publication", channel=channel, data=20)
+    assert ann.read(channel) == list(range(1, 21))
+    assert [told["offset"] for told in ann.heard("publication", channel=channel)] == list(range(1, 21))
+    assert ann.read(f"#ann-{transport}") == ["for you"]
+
+
+@transports
+async def test_who_was_away_too_long_learns_that_something_is_lost(world: World, transport: Transport) -> None:
+    channel = f"smallhistory:{transport}"
+    ann = await world.connected("ann", transport)
+    await ann.subscribe(channel)
+    await world.publish(channel, 1)
+    await ann.told("publication", channel=channel)
+    await ann.disconnect()
+    await world.publish(channel, 2, 3, 4)  # two of them are kept
+    await ann.connect()
+    back = await ann.told("subscribed", channel=channel, times=2)
+    assert (back["wasRecovering"], back["recovered"]) == (True, False)
+    await world.publish(channel, 5)
+    await ann.told("publication", channel=channel, data=5, offset=5)
+    assert ann.read(channel) == [1, 5]
+
+
+@transports
+async def test_nothing_is_lost_to_the_clients_of_a_killed_worker(world: World, transport: Transport) -> None:
+    channel, personal = f"recovery:killed-{transport}", f"#ann-{transport}"
+    ann = await world.connected(f"ann-{transport}", transport, minReconnectDelay=1000)
+    await ann.subscribe(channel)
+    await world.publish(channel, *range(5))
+    await ann.told("publication", channel=channel, data=4)
+    worker = await ann.rpc("worker")
+
+    world.cluster.kill(worker)
+    await world.publish(channel, *range(5, 15))
+    await world.publish(personal, "for you")
+    for place in (channel, personal):
+        await ann.told("subscribed", channel=place, recovered=True, hasRecoveredPublications=True)
+    await world.publish(channel, *range(15, 20))
+    await ann.told("publication", channel=channel, data=19)
+
+    assert ann.read(channel) == list(range(20))
+    assert ann.read(personal) == ["for you"]
+    assert await ann.rpc("worker") != worker
+
+
+async def test_the_clients_of_a_killed_worker_leave_and_join_again(world: World) -> None:
+    bob = await world.connected("bob", WEBSOCKET)
+    place = await bob.rpc("worker")
+    ann = await world.connected("ann", WEBSOCKET)
+    while (worker := await ann.rpc("worker")) == place:
+        await ann.disconnect()
+        await ann.connect()
+    for who in (bob, ann):
+        await who.subscribe("meeting")
+    first = ann.client_id
+    world.cluster.kill(worker)
+    await bob.told("leave", channel="meeting", info={"client": first, "user": "ann"})
+    await ann.told("join", channel="meeting", times=2)
+    await bob.told("join", channel="meeting", info={"client": ann.client_id, "user": "ann"})
+    assert await bob.present("meeting") == {bob.client_id: "bob", ann.client_id: "ann"}
+
+
+async def test_workers_that_are_restarted_in_turn_lose_nothing(world: World) -> None:
+    """Each sends its clients away with a code that lets them come back."""
+    channel = "recovery:restarted"
+    people = [await world.connected("ann", transport) for transport in TRANSPORTS]
+    for person in people:
+        await person.subscribe(channel)
+    published = 0
+    for number in range(WORKERS):
+        restart = asyncio.create_task(asyncio.to_thread(world.cluster.supervisorctl, "restart", f"api:api-{number}"))
+        while not restart.done():
+            await world.publish(channel, published)
+            published += 1
+        assert restart.result().returncode == 0
+    for person in people:
+        await person.told("publication", channel=channel, data=published - 1)
+        assert person.read(channel) == list(range(published))
+        assert person.heard("connecting", code=3001, reason="shutdown: connect again")
+        assert all(told["recovered"] for told in person.heard("subscribed", channel=channel)[1:])
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS[2:], ids=str)
+async def test_what_a_client_sends_may_reach_any_worker(world: World, transport: Transport) -> None:
+    """It goes with requests of its own, which nginx gives to whichever worker has the least to do."""
+    channel = f"recovery:sent-{transport}"
+    ann = await world.connected("ann", transport)
+    await ann.subscribe(channel)
+    own = await ann.rpc("worker")
+    before = emulations(world.cluster)
+    for number in range(20):
+        await ann.publish(channel, number)
+    assert await asyncio.gather(*(ann.rpc("worker") for _ in range(20))) == [own] * 20
+    await ann.told("publication", channel=channel, data=19)
+    assert ann.read(channel) == list(range(20))
+    by_worker = emulations(world.cluster) - before
+    assert by_worker.total() > by_worker[own], "all of it was sent to the worker that has the client"
+
+
+def emulations(cluster: RunningCluster) -> Counter[int]:
+    """How many requests of clients each worker has taken so far."""
+    return Counter(map(int, EMULATION.findall(cluster.output())))
