@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from .sequencer import Item
@@ -16,6 +18,7 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
     """Publications in their worker's order, sent at `at` (seconds since 1970), and channels to clear up to a place.
 
     `mark` tells this sending from every other. `epoch` is the log's as the sender knows it, empty: not yet.
+    `void`: that epoch is over, as the log has lost what somebody had read of it.
     """
 
     mark: str
@@ -23,6 +26,7 @@ class Parcel(msgspec.Struct, array_like=True, gc=False):
     at: float
     items: list[Item]
     clears: list[tuple[str, Position]] = []
+    void: bool = False
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -30,10 +34,15 @@ _decoder = msgspec.msgpack.Decoder(Parcel)
 
 
 def encode_parcel(
-    mark: str, epoch: str, at: float, items: list[msgspec.Raw], clears: list[tuple[str, Position]]
+    mark: str,
+    epoch: str,
+    at: float,
+    items: Iterable[msgspec.Raw] = (),
+    clears: Iterable[tuple[str, Position]] = (),
+    void: bool = False,
 ) -> bytes:
     """A `Parcel` of encoded items."""
-    return _encode((mark, epoch, at, items, clears))
+    return _encode((mark, epoch, at, list(items), list(clears), void))
 
 
 def decode_parcel(message: bytes) -> Parcel:

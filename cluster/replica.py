@@ -62,6 +62,9 @@ class Replica:
             self._begin(self._first[0], name)
         if self._sequencer is None or parcel.epoch not in ("", self._sequencer.epoch):
             return None
+        if parcel.void:
+            self._begin(place, parcel.mark)
+            return Taken([], [])
         return self._fold(self._sequencer, place, parcel, now)
 
     def _fold(self, sequencer: Sequencer, place: int, parcel: Parcel, now: float) -> Taken:

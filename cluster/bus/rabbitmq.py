@@ -31,8 +31,6 @@ __all__ = ["Kept", "RabbitBus"]
 PING_INTERVAL = 1.0
 RETRY = 0.05
 
-Clears = list[tuple[str, Position]]
-
 
 class RabbitBus(SessionBus):
     """See `Bus`. `kept` counts when the stream is created; later it is the broker's to change, by a policy."""
@@ -48,6 +46,7 @@ class RabbitBus(SessionBus):
         self._limits = limits
         self._kept = kept
         self._replica = Replica(limits)
+        self._void: str | None = None
         self._stream: StreamQueue | None = None
         self._expected: dict[str, asyncio.Future[Taken | None]] = {}
         self._asked = self._caught_up = 0
@@ -65,7 +64,7 @@ class RabbitBus(SessionBus):
     async def clear(self, channel: str) -> None:
         async def clear() -> None:
             top = (await self._catch_up()).top(channel)
-            await self._write([], [(channel, top)])
+            await self._write([], (channel, top))
 
         await self._in_time(clear, f"clearing {channel!r}")
 
@@ -93,7 +92,7 @@ class RabbitBus(SessionBus):
         for outgoing, position in zip(batch, taken.places, strict=True):
             outgoing.accepted(position)
 
-    async def _write(self, items: list[msgspec.Raw], clears: Clears | None = None) -> Taken:
+    async def _write(self, items: list[msgspec.Raw], *clears: tuple[str, Position]) -> Taken:
         """Append to the log; what it means there, once it has come back. Raises `BusUnavailable`."""
         await self._until_ready()
         assert self._stream is not None, "a session is ready"
@@ -101,9 +100,7 @@ class RabbitBus(SessionBus):
         expected: asyncio.Future[Taken | None] = self._loop.create_future()
         self._expected[mark] = expected
         try:
-            await self._stream.append(
-                encode_parcel(mark, self._replica.sequencer.epoch, time.time(), items, clears or [])
-            )
+            await self._stream.append(encode_parcel(mark, self._replica.sequencer.epoch, time.time(), items, clears))
             async with asyncio.timeout(SILENCE):
                 taken = await expected
         except TimeoutError:
@@ -116,9 +113,10 @@ class RabbitBus(SessionBus):
 
     async def _session(self) -> None:
         async with open_stream(self._url, self._stream_name, self._kept) as stream:
-            end = await stream.end(encode_parcel(secrets.token_hex(8), "", time.time(), [], []))
-            # A log that ends before what was read last is another one.
-            replica = self._replica if self._replica.read < end else Replica(self._limits)
+            end = await stream.end(encode_parcel(secrets.token_hex(8), "", time.time()))
+            replica = self._replica
+            if replica.read >= end:
+                replica = self._start_anew(lost=True)
             reading = await stream.read("first" if replica.read < 0 else replica.read)
             first = True
             while replica.read < end:
@@ -126,9 +124,15 @@ class RabbitBus(SessionBus):
                 parcel = _parcel(body)
                 if parcel is not None:
                     if first and not replica.continues(place, parcel):
-                        self._replica = Replica(self._limits)
-                        raise BusUnavailable("what was read last is not in the log any more")
+                        self._start_anew(lost=place <= replica.read)
+                        raise BusUnavailable("what was read last is not in the stream any more")
                     first = False
+                    replica.take(place, parcel, time.time())
+            if replica.sequencer.epoch == self._void:
+                await stream.append(encode_parcel(secrets.token_hex(8), self._void, time.time(), void=True))
+            while replica.sequencer.epoch == self._void:
+                place, body = await reading.next_soon()
+                if (parcel := _parcel(body)) is not None:
                     replica.take(place, parcel, time.time())
             self._replica, self._stream = replica, stream
             try:
@@ -141,6 +145,13 @@ class RabbitBus(SessionBus):
                     if not expected.done():
                         expected.set_result(None)
 
+    def _start_anew(self, *, lost: bool) -> Replica:
+        """Read the stream from its beginning. `lost`: its end is gone, and in this epoch its places come again."""
+        if lost:
+            self._void = self._replica.sequencer.epoch
+        self._replica = Replica(self._limits)
+        return self._replica
+
     async def _read(self, reading: Reading) -> None:
         while True:
             place, body = await reading.next()
@@ -149,6 +160,8 @@ class RabbitBus(SessionBus):
             taken = None if parcel is None else self._replica.take(place, parcel, time.time())
             if parcel is not None and taken is not None:
                 self._deliver(taken.publications)
+                if parcel.void:
+                    self._tell_tops(self._channels)
                 expected = self._expected.get(parcel.mark)
                 if expected is not None and not expected.done():
                     expected.set_result(taken)

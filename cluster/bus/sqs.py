@@ -91,7 +91,7 @@ class SqsBus(SessionBus):
         id = hashlib.sha256(b"".join([self._sequencer.epoch.encode(), *items])).hexdigest()
         if self._under_way is None or self._under_way[0] != id:
             self._under_way = id, self._loop.create_future()
-        body = base64.b64encode(encode_parcel(id, "", 0.0, items, [])).decode()
+        body = base64.b64encode(encode_parcel(id, "", 0.0, items)).decode()
         try:
             await self._topic.publish(body, id)
             async with asyncio.timeout(SILENCE):
@@ -106,7 +106,9 @@ class SqsBus(SessionBus):
             self._topic = await self._clients.enter_async_context(connect_topic(self._place))
         await self._topic.create()
         if self._queue is not None and not await self._topic.has(self._queue):
-            self._queue = None
+            half, self._queue = self._queue, None
+            with suppress(*FAILURES):
+                await self._topic.remove(half)
         if self._queue is None:
             self._queue = await self._topic.add_queue()
             # What was published while there was none is lost to this worker: nothing continues.

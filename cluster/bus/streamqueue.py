@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPreconditionFailed
 from pamqp.common import FieldTable
 
-from ..errors import BusError, BusUnavailable, ConfigurationError
+from ..errors import BusError, BusUnavailable
 
 SILENCE = 5.0
 """Seconds without an answer after which a connection is given up."""
@@ -49,7 +49,12 @@ class Reading:
     async def start(self, stream: str, place: int | str) -> None:
         await self._channel.set_qos(prefetch_count=PREFETCH)
         queue = await self._channel.get_queue(stream, ensure=False)
-        await queue.consume(self._received.put, arguments={"x-stream-offset": place})
+        try:
+            await queue.consume(self._received.put, arguments={"x-stream-offset": place})
+        except ChannelPreconditionFailed as error:
+            raise BusError(
+                f"the queue {stream!r} is no stream: delete it, or choose another by ?prefix=NAME: {error}"
+            ) from None
 
     async def next(self) -> tuple[int, bytes]:
         message = await self._received.get()
@@ -57,9 +62,8 @@ class Reading:
         if self._unacknowledged >= PREFETCH // 4:
             self._unacknowledged = 0
             await message.ack(multiple=True)
-        place = message.headers.get("x-stream-offset")
-        if not isinstance(place, int):
-            raise ConfigurationError("the queue is no stream: delete it, or choose another by ?prefix=NAME")
+        place = message.headers["x-stream-offset"]
+        assert isinstance(place, int), "a stream numbers its messages"
         return place, message.body
 
     async def next_soon(self) -> tuple[int, bytes]:
@@ -135,5 +139,5 @@ async def _declare(connection: AbstractConnection, name: str, kept: Kept) -> Non
         }
         try:
             await (await connection.channel()).declare_queue(name, durable=True, arguments=arguments)
-        except ChannelPreconditionFailed as error:
-            raise BusError(f"this broker has no streams, RabbitMQ 3.9 and newer have: {error}") from None
+        except AMQPError as error:
+            raise BusError(f"the stream cannot be created; RabbitMQ 3.9 and newer have streams: {error}") from None

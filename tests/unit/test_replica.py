@@ -94,6 +94,17 @@ def test_what_was_written_for_a_log_that_is_lost_does_not_name_the_next() -> Non
     assert history(found, "a").publications == []
 
 
+def test_an_epoch_ends_when_the_log_has_lost_what_was_read_of_it() -> None:
+    found = replica()
+    assert found.take(4, Parcel("new", "hello", NOW, [], void=True), NOW) is not None
+    assert found.sequencer.top("a") == Position("new", 4 * SPAN)
+    assert not history(found, "a", Position("hello", SPAN + 1)).complete
+    # Whoever else noticed says so of an epoch that is over already.
+    assert found.take(5, Parcel("newer", "hello", NOW, [], void=True), NOW) is None
+    assert found.take(6, parcel("3", ("a", "one"), epoch="new"), NOW) is not None
+    assert ids(history(found, "a").publications) == ["one"]
+
+
 def test_what_was_taken_is_not_taken_again() -> None:
     found = replica()
     assert found.take(3, LOG[3], NOW) is None
