@@ -52,7 +52,7 @@ class Sink(Protocol):
         """Send `frame`. A client for which too much is waiting is closed with 3008 instead."""
 
     def close(self, code: int, reason: str) -> None:
-        """Send a close frame and nothing more."""
+        """Send a close frame and nothing more. To a slow client what was written before is not sent either."""
 
     async def receive(self) -> Message:
         """The next ASGI message of the client; a disconnect once the socket is closed, whatever the client does."""
@@ -165,8 +165,9 @@ class AsgiSink:
     def close(self, code: int, reason: str) -> None:
         if self._close is None:
             self._close = (code, reason)
-            self._messages.clear()
-            self._queued = 0
+            if code == CloseCode.SLOW:
+                self._messages.clear()
+                self._queued = 0
             self._empty.set()
             self._wake.set()
             # A client that does not read holds up `send`, and the close with it: go on without it then.
