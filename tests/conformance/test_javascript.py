@@ -23,7 +23,7 @@ APP = "tests.conformance.app:app"
 WORKERS = 4
 SECRET = "a secret of the tests that is long enough"
 API_KEY = "test-api-key"
-SHORT = 4
+SHORT = 5
 """Seconds a token is valid that is to be refreshed soon. SDKs count in whole ones."""
 LONG = 3600
 EMULATION = re.compile(r'^\S+\[(\d+)\] .*"POST /emulation', re.MULTILINE)
@@ -39,13 +39,15 @@ class World:
         self._clients = clients
         self._http = http
 
-    def person(self, user: str, transport: Transport, *tokens: str, **options: Any) -> JavaScriptClient:
-        """A client of `user`. The `tokens` are used up before good ones are made."""
+    def person(
+        self, user: str, transport: Transport, *tokens: str, valid: float = LONG, **options: Any
+    ) -> JavaScriptClient:
+        """A client of `user`. It is given these tokens first, then such as are valid for so many seconds."""
         given = iter(tokens)
         return self._clients.create(
             transport,
             f"127.0.0.1:{self.cluster.port}",
-            lambda channel: next(given, "") or token(user, channel),
+            lambda channel: next(given, "") or token(user, channel, valid),
             **options,
         )
 
@@ -259,6 +261,116 @@ async def test_what_a_client_sends_may_reach_any_worker(world: World, transport:
     assert ann.read(channel) == list(range(20))
     by_worker = emulations(world.cluster) - before
     assert by_worker.total() > by_worker[own], "all of it was sent to the worker that has the client"
+
+
+async def test_tokens_are_renewed_and_nobody_notices(world: World) -> None:
+    people = {transport: world.person("ann", transport, valid=SHORT) for transport in TRANSPORTS}
+    for transport, person in people.items():
+        await person.connect()
+        await person.subscribe(f"$letters-{transport}", with_token=True)
+    for transport, person in people.items():
+        channel = f"$letters-{transport}"
+        # The third is asked for when the second was accepted.
+        await person.asked_for_tokens("", 3)
+        await person.asked_for_tokens(channel, 3)
+        await world.publish(channel, 1)
+        await person.told("publication", channel=channel)
+        assert (len(person.heard("connected")), len(person.heard("subscribed", channel=channel))) == (1, 1)
+        assert person.heard("error") == []
+
+
+async def test_who_renews_with_another_ones_token_is_sent_away(world: World) -> None:
+    people = [world.person("ann", transport, token("ann", seconds=SHORT), token("bob")) for transport in TRANSPORTS]
+    for person in people:
+        await person.connect()
+    for person in people:
+        await person.told("disconnected", code=3500, reason="invalid token")
+
+
+@transports
+async def test_an_expired_token_is_replaced(world: World, transport: Transport) -> None:
+    channel = f"$late-{transport}"
+    expired = token("ann", seconds=-60), token("ann", channel, seconds=-60)
+    ann = world.person("ann", transport, expired[0], token("ann"), expired[1])
+    await ann.connect()
+    await ann.subscribe(channel, with_token=True)
+    assert ann.tokens_made == ["", "", channel, channel]
+    assert [told["error"]["code"] for told in ann.heard("error")] == [109, 109]
+
+
+@transports
+async def test_who_has_no_good_token_stays_away(world: World, transport: Transport) -> None:
+    forger = world.person("ann", transport, jwt.encode({"sub": "ann"}, "another secret that is long enough"))
+    await forger.begin_to_connect()
+    await forger.told("disconnected", code=3500, reason="invalid token")
+    nobody = world.person("", transport, getToken=None)
+    await nobody.begin_to_connect()
+    await nobody.told("disconnected", code=3501, reason="bad request")
+
+
+@transports
+async def test_a_program_sends_a_client_away(world: World, transport: Transport) -> None:
+    """The code decides whether it comes back."""
+    user = f"away-{transport}"
+    ann = await world.connected(user, transport)
+    connected = 1
+    for code in (3001, 3499, 4000, 4499):
+        await world.api("disconnect", user=user, disconnect={"code": code, "reason": f"because of {code}"})
+        await ann.told("connecting", code=code, reason=f"because of {code}")
+        connected += 1
+        await ann.told("connected", times=connected)
+    for code in (3503, 3999, 4500, 4999):
+        await world.api("disconnect", user=user, disconnect={"code": code, "reason": f"because of {code}"})
+        await ann.told("disconnected", code=code, reason=f"because of {code}")
+        await ann.connect()
+    await world.api("disconnect", user=user)
+    await ann.told("disconnected", code=3503, reason="force disconnect")
+
+
+@transports
+async def test_a_program_subscribes_a_client_and_ends_subscriptions(world: World, transport: Transport) -> None:
+    user, news, chosen = f"reader-{transport}", f"news-{transport}", f"chosen-{transport}"
+    ann = await world.connected(user, transport)
+    await ann.subscribe(chosen)
+    await world.api("subscribe", user=user, channel=news, data={"why": "you asked for it"})
+    await ann.told("subscribed", channel=news, data={"why": "you asked for it"}, recoverable=True)
+    await world.publish(news, "first")
+    await ann.told("publication", channel=news, data="first")
+    await world.api("unsubscribe", user=user, channel=news)
+    await ann.told("unsubscribed", channel=news)
+    await world.api("unsubscribe", user=user, channel=chosen)
+    await ann.told("unsubscribed", channel=chosen, code=2000, reason="server unsubscribe")
+    await world.publish(news, "second")
+    await world.publish(chosen, "second")
+    await world.publish(f"#{user}", "the end")
+    await ann.told("publication", channel=f"#{user}", data="the end")
+    assert (ann.read(news), ann.read(chosen)) == (["first"], [])
+
+
+@transports
+async def test_a_message_reaches_the_application(world: World, transport: Transport) -> None:
+    ann = await world.connected(f"ann-{transport}", transport)
+    await ann.send({"remember": "the milk"})
+    await ann.told("publication", channel=f"#ann-{transport}", data={"remember": "the milk"})
+
+
+@pytest.mark.parametrize(
+    ("channel", "code"),
+    [("nowhere:at-all", 102), ("$letters", 103), ("room#bob", 103), ("x" * 256, 107)],
+    ids=["unknown", "without a token", "another user's", "too long"],
+)
+async def test_a_subscription_is_refused_for_good(world: World, channel: str, code: int) -> None:
+    ann = await world.connected("ann", WEBSOCKET)
+    await ann.begin_to_subscribe(channel)
+    await ann.told("unsubscribed", channel=channel, code=code)
+
+
+async def test_who_sends_too_much_at_once_does_not_come_back_to_do_it_again(world: World) -> None:
+    ann = await world.connected("ann", WEBSOCKET)
+    await ann.subscribe("room")
+    with pytest.raises(Refused):
+        await ann.publish("room", "x" * MESSAGE_BYTES)
+    await ann.told("disconnected", code=3, reason="message size limit exceeded")
 
 
 def emulations(cluster: RunningCluster) -> Counter[int]:

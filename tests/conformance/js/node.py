@@ -144,6 +144,10 @@ class JavaScriptClient:
         await self.until(lambda: len(self.heard(event, **fields)) >= times, f"{times} × {event} {fields}")
         return self.heard(event, **fields)[times - 1]
 
+    async def asked_for_tokens(self, channel: str, times: int) -> None:
+        """Wait until it has asked for so many tokens for `channel`, or for the connection."""
+        await self.until(lambda: self.tokens_made.count(channel) >= times, f"{times} tokens for {channel!r}")
+
     async def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait until what it was told meets a condition."""
         try:
