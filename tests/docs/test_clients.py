@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,11 +15,11 @@ import pytest
 
 from tests.cluster.harness import REPOSITORY, RunningCluster
 from tests.cluster.waiting import wait_for
+from tests.conformance.js.node import MODULES, require_packages
 
 TEXT = (REPOSITORY / "docs" / "clients.md").read_text()
 SHOWN_AT = "localhost:8008"
 NODE = REPOSITORY / "scripts" / "node"
-MODULES = REPOSITORY / "web" / "node_modules"
 WAIT = 60.0
 
 
@@ -84,11 +83,7 @@ def say(cluster: RunningCluster, place: Path, text: str) -> None:
 @pytest.fixture
 def with_node(tmp_path: Path) -> Path:
     """A directory in which Node finds the packages of the user interface."""
-    if not MODULES.is_dir():
-        reason = "web/node_modules is not there: scripts/node npm --prefix web ci"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require_packages()
     (tmp_path / "node_modules").symlink_to(MODULES)
     return tmp_path
 

@@ -21,6 +21,7 @@ import pytest
 
 from tests.cluster.harness import REPOSITORY
 
+MODULES = REPOSITORY / "web" / "node_modules"
 DRIVER = Path(__file__).with_name("driver.mjs")
 SECONDS = 60.0
 """For anything to happen."""
@@ -253,7 +254,7 @@ async def node() -> AsyncIterator[Clients]:
 
 def require_packages() -> None:
     """Skip what needs the packages of the user interface when they are not there, but not in CI."""
-    if not (REPOSITORY / "web" / "node_modules").is_dir():
+    if not MODULES.is_dir():
         reason = "web/node_modules is not there: scripts/node npm --prefix web ci"
         if os.environ.get("CI"):
             pytest.fail(reason)
