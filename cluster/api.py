@@ -52,8 +52,9 @@ from .declaring import DeclaringHub
 from .errors import BusError, BusUnavailable, ChannelError, PayloadError, ReplyError
 from .hub import check_name, check_public
 from .peers import DisconnectClients, Order, SubscribeClients, Target, UnsubscribeClients
-from .service import Service, refused
+from .service import Service
 from .session import codes
+from .session.codes import refused
 from .session.commands import NOTHING, ClientInfo, Error
 from .stream import Position
 

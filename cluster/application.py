@@ -14,12 +14,12 @@ from pydantic_core import to_json
 from . import tokens
 from .access import ChannelOptions, Grant, Identity, Operation, gate, options_of, refusal
 from .backend import Caller
-from .calls import Allow, Function, Handler, Welcome, reply_error
+from .calls import Allow, Function, Handler, Welcome
 from .declarations import Declarations
 from .errors import ConfigurationError, Disconnection, PayloadError, ReplyError, TokenError, TokenExpired
 from .jwks import Keys, KeysUnavailable
-from .service import closing
 from .session import codes
+from .session.codes import closing, refused
 from .session.commands import NOTHING, ConnectRequest, SubscribeRequest
 from .settings import Settings
 from .tokens import Expected, Key
@@ -87,7 +87,7 @@ class Application:
             try:
                 said = await self._verified(tokens.connection, request.token)
             except TokenExpired:
-                raise reply_error(codes.TOKEN_EXPIRED) from None
+                raise refused(codes.TOKEN_EXPIRED) from None
             except TokenError as error:
                 raise _invalid_token(error) from None
             subs = {channel: access.grant(self._offered(channel)) for channel, access in said.subs.items()}
@@ -115,15 +115,15 @@ class Application:
             try:
                 access = await self._subscription(request.token, channel, caller)
             except TokenExpired:
-                raise reply_error(codes.TOKEN_EXPIRED) from None
+                raise refused(codes.TOKEN_EXPIRED) from None
             except TokenError as error:
                 logger.info("a token for %r is not accepted: %s", channel, error)
-                raise reply_error(codes.PERMISSION_DENIED) from None
+                raise refused(codes.PERMISSION_DENIED) from None
             return access.grant(options)
         if self._insecure:
             return Grant(options)
-        if (refused := gate(channel, caller.user)) is not None:
-            raise reply_error(refused)
+        if (turned_away := gate(channel, caller.user)) is not None:
+            raise refused(turned_away)
         declared = self._declarations.find(channel)
         authorize = None if declared is None else self._authorize.get(declared.pattern)
         if declared is not None and authorize is not None:
@@ -132,10 +132,10 @@ class Application:
                 return Grant(options)
             allow = None if answer == b"false" else _returned(authorize, answer, Allow)
             if allow is None:
-                raise reply_error(codes.PERMISSION_DENIED)
+                raise refused(codes.PERMISSION_DENIED)
             return Grant(options, None, _raw(allow.info), _raw(allow.data))
-        if (refused := refusal(options, Operation.SUBSCRIBE, user=caller.user, subscribed=False)) is not None:
-            raise reply_error(refused)
+        if (turned_away := refusal(options, Operation.SUBSCRIBE, user=caller.user, subscribed=False)) is not None:
+            raise refused(turned_away)
         return Grant(options)
 
     async def refresh(self, token: str, caller: Caller) -> float | None:
@@ -153,7 +153,7 @@ class Application:
         try:
             return (await self._subscription(token, channel, caller)).expire_at
         except TokenExpired:
-            raise reply_error(codes.TOKEN_EXPIRED) from None
+            raise refused(codes.TOKEN_EXPIRED) from None
         except TokenError as error:
             raise _invalid_token(error) from None
 
@@ -162,12 +162,12 @@ class Application:
         try:
             return data if declared is None else declared.accept(data)
         except PayloadError as error:
-            raise reply_error(codes.BAD_REQUEST, str(error)) from None
+            raise refused(codes.BAD_REQUEST, str(error)) from None
 
     async def rpc(self, method: str, data: bytes, caller: Caller) -> bytes:
         handler = self._rpcs.get(method)
         if handler is None:
-            raise reply_error(codes.METHOD_NOT_FOUND)
+            raise refused(codes.METHOD_NOT_FOUND)
         return await handler(caller, data)
 
     async def message(self, data: bytes, caller: Caller) -> None:
@@ -182,7 +182,7 @@ class Application:
     def _offered(self, channel: str) -> ChannelOptions:
         options = self.options(channel)
         if options is None:
-            raise reply_error(codes.UNKNOWN_CHANNEL)
+            raise refused(codes.UNKNOWN_CHANNEL)
         return options
 
     async def _subscription(self, token: str, channel: str, caller: Caller) -> tokens.Access:
@@ -195,7 +195,7 @@ class Application:
         try:
             return verify(token, await self._keys.of(token), self._expected, time.time())
         except KeysUnavailable:
-            raise reply_error(codes.INTERNAL) from None
+            raise refused(codes.INTERNAL) from None
 
 
 def _returned(handler: Handler, content: bytes, model: type[M]) -> M | None:
@@ -206,7 +206,7 @@ def _returned(handler: Handler, content: bytes, model: type[M]) -> M | None:
         return model.model_validate_json(content)
     except ValidationError:
         logger.error("%s returned %.200s, which is no %s", handler.name, content.decode(), model.__name__)
-        raise reply_error(codes.INTERNAL) from None
+        raise refused(codes.INTERNAL) from None
 
 
 def _raw(value: Any) -> Raw:

@@ -22,7 +22,7 @@ from starlette.types import Message, Scope
 from .backend import Caller
 from .errors import Disconnection, ReplyError
 from .session import codes
-from .session.commands import Error
+from .session.codes import refused
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class Handler:
             raise
         except Exception as error:
             logger.exception("%s failed", self.name)
-            raise reply_error(codes.INTERNAL) from error
+            raise refused(codes.INTERNAL) from error
         if status >= 400:
             raise _error(status, bytes(content))
         return bytes(content)
@@ -155,11 +155,6 @@ class Handler:
                 return answered
 
         return CallRoute
-
-
-def reply_error(error: Error, message: str = "") -> ReplyError:
-    """One of the protocol's errors, to be raised."""
-    return ReplyError(error.code, message or error.message, temporary=error.temporary)
 
 
 def _scope(caller: Caller, channel: str, path: str) -> Scope:
@@ -195,7 +190,7 @@ def _error(status: int, content: bytes) -> ReplyError:
         pass
     known = _ERRORS.get(status)
     if known is not None:
-        return reply_error(known, said)
+        return refused(known, said)
     return ReplyError(status, said or "failed", temporary=status in (502, 503, 504))
 
 

@@ -19,8 +19,9 @@ from .errors import ClusterError
 from .framing import Framing
 from .hub import check_public
 from .peers import SubscribeClients
-from .service import Service, closing, outcome_of, payload, publications, refused, seconds_until
+from .service import Service, outcome_of, payload, publications, seconds_until
 from .session import codes
+from .session.codes import closing, refused
 from .session.commands import (
     ClientInfo,
     ConnectRequest,

@@ -197,10 +197,16 @@ class Hub:
             self.received += not publication.is_beacon and is_public(publication.channel)
             live = self._channels.get(publication.channel)
             if live is not None:
-                before = live.state
-                if live.take(publication, self._clock()) is State.BEHIND and before is State.LIVE:
-                    logger.info("a gap in %r after %d: filling", live.name, live.position.offset)
-                    self.spawn(self._fill(live), "fill")
+                try:
+                    self._take(live, publication)
+                except Exception:  # one that cannot be handled must not be the last one
+                    logger.exception("publication %s of %r was not handled", publication.position, live.name)
+
+    def _take(self, live: LiveChannel, publication: Publication) -> None:
+        before = live.state
+        if live.take(publication, self._clock()) is State.BEHIND and before is State.LIVE:
+            logger.info("a gap in %r after %d: filling", live.name, live.position.offset)
+            self.spawn(self._fill(live), "fill")
 
     async def _fill(self, live: LiveChannel) -> None:
         """Close the gap a channel has, page by page."""

@@ -191,7 +191,7 @@ class Hub(DeclaringHub):
         return self.ready, len(self.connections) + clients
 
 
-def client_limits(settings: Settings) -> service.ClientLimits:
+def client_limits(settings: Settings) -> service.ServiceLimits:
     """What a client of the client protocol may cost."""
     session = SessionLimits(
         max_channels=settings.max_channels_per_client,
@@ -202,7 +202,7 @@ def client_limits(settings: Settings) -> service.ClientLimits:
         # An answer must be due before the next ping.
         pong=min(settings.ping_timeout, settings.ping_interval / 2),
     )
-    return service.ClientLimits(session, settings.client_queue_bytes, settings.recovery_max_publications)
+    return service.ServiceLimits(session, settings.client_queue_bytes, settings.recovery_max_publications)
 
 
 def _send_away(connection: Connection[Any], error: BusUnavailable) -> None:

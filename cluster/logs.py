@@ -17,6 +17,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 FORMAT = "{asctime}.{msecs:03.0f} {levelname:<7} {name} {message}"
 MAX_REQUEST_ID = 64
+ASKED_OFTEN = ("/healthz", "/readyz", "/api/cluster")
 
 
 class LineFormatter(logging.Formatter):
@@ -38,9 +39,17 @@ def configure(program: str, level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).setLevel(level.upper())
+    logging.getLogger("uvicorn.access").addFilter(_is_news)
+
     # One line per WebSocket frame or per scheduled callback is more than anyone debugging an application wants.
     for name in ("websockets", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not what every check and every open page asks for once a second."""
+    args = record.args if isinstance(record.args, tuple) else ()
+    return not (len(args) == 5 and args[1] == "GET" and args[2] in ASKED_OFTEN and args[4] == 200)
 
 
 class RequestIds:

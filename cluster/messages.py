@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-
 MOST_LOAD = 5000
 """Publications per second."""
 

@@ -37,8 +37,9 @@ class Processes:
     async def reports(self) -> list[ProcessReport]:
         """Every program as it is now."""
         await self._look()
-        self._known = {program.pid: process for program in self._programs if (process := self._process(program.pid))}
-        return [self._report(program) for program in self._programs]
+        families = {program: self._family(program.pid) for program in self._programs}
+        self._known = {process.pid: process for family in families.values() for process in family}
+        return [_report(program, family) for program, family in families.items()]
 
     async def events(self) -> list[ProcessEvent]:
         """What happened to them lately, oldest first."""
@@ -77,25 +78,28 @@ class Processes:
             return [], []
         return found, Chronicle(read_events(self._run_dir)).events
 
-    def _process(self, pid: int) -> psutil.Process | None:
+    def _family(self, pid: int) -> list[psutil.Process]:
+        """The process and its children; what was known of them goes on being measured."""
         if pid == 0:
-            return None
+            return []
         try:
-            return self._known.get(pid) or psutil.Process(pid)
+            process = psutil.Process(pid)
+            return [self._known.get(each.pid, each) for each in (process, *process.children())]
         except psutil.Error:
-            return None
+            return []
 
-    def _report(self, program: Program) -> ProcessReport:
-        cpu_percent, rss_bytes = 0.0, 0
-        process = self._known.get(program.pid)
-        if process is not None:
-            with suppress(psutil.Error):  # it may just have ended
-                cpu_percent, rss_bytes = process.cpu_percent(), process.memory_info().rss
-        return ProcessReport(
-            name=program.name,
-            state=program.state,
-            pid=program.pid or None,
-            uptime=program.uptime,
-            cpu_percent=cpu_percent,
-            rss_bytes=rss_bytes,
-        )
+
+def _report(program: Program, family: list[psutil.Process]) -> ProcessReport:
+    cpu_percent, rss_bytes = 0.0, 0
+    for process in family:
+        with suppress(psutil.Error):  # it may just have ended
+            cpu_percent += process.cpu_percent()
+            rss_bytes += process.memory_info().rss
+    return ProcessReport(
+        name=program.name,
+        state=program.state,
+        pid=program.pid or None,
+        uptime=program.uptime,
+        cpu_percent=round(cpu_percent, 1),
+        rss_bytes=rss_bytes,
+    )

@@ -36,6 +36,7 @@ class ClusterReport(BaseModel):
 
     answered_by: int = Field(description="PID of the worker that answers.")
     host: str = Field(description="Its host.")
+    contiguous: bool = Field(description="Whether a channel's offsets have no holes, so that a hole is a loss.")
     workers: list[WorkerReport]
     processes: list[ProcessReport] = Field(description="Empty without a supervisor, and so are the events.")
     events: list[ProcessEvent] = Field(description="The last ones, oldest first.")

@@ -25,6 +25,7 @@ from .node import Node
 from .session import codes
 from .session.checks import SessionLimits
 from .session.codec import Codec, encode_info
+from .session.codes import closing, refused
 from .session.commands import (
     NOTHING,
     Disconnect,
@@ -67,7 +68,7 @@ Passing = (
 """Requests that are answered and forgotten."""
 
 
-class ClientLimits(NamedTuple):
+class ServiceLimits(NamedTuple):
     """What one client may cost. `publications`: in one answer about the past."""
 
     session: SessionLimits
@@ -83,7 +84,7 @@ class ClientLimits(NamedTuple):
 class Service:
     """What clients are served with."""
 
-    def __init__(self, hub: Hub, node: Node, exchange: Exchange, backend: Backend, limits: ClientLimits) -> None:
+    def __init__(self, hub: Hub, node: Node, exchange: Exchange, backend: Backend, limits: ServiceLimits) -> None:
         self.hub = hub
         self.node = node
         self.exchange = exchange
@@ -196,16 +197,6 @@ def outcome_of(error: Exception) -> Error | Disconnect:
         case _:
             logger.error("a client's request failed", exc_info=error)
     return codes.INTERNAL
-
-
-def refused(error: Error) -> ReplyError:
-    """One of the protocol's errors, to be raised."""
-    return ReplyError(error.code, error.message, temporary=error.temporary)
-
-
-def closing(why: Disconnect) -> Disconnection:
-    """One of the protocol's reasons to close, to be raised."""
-    return Disconnection(why.code, why.reason)
 
 
 def payload(codec: Codec, data: bytes | Raw) -> Raw:

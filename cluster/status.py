@@ -71,6 +71,7 @@ def status_router(hub: Hub) -> APIRouter:
         return ClusterReport(
             answered_by=os.getpid(),
             host=hub.heartbeat.host,
+            contiguous=hub.bus.capabilities.contiguous,
             workers=hub.heartbeat.workers(),
             processes=await processes.reports(),
             events=await processes.events(),

@@ -14,7 +14,7 @@ EventKind = Literal["started", "respawned", "died", "failed", "draining", "stopp
 
 
 class ProcessReport(BaseModel):
-    """One process under supervisord."""
+    """One process under supervisord, with its children: nginx works in some."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 

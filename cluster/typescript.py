@@ -90,16 +90,17 @@ def write(text: str, out: Path) -> bool:
 
 
 def watch(names: Sequence[str], out: Path) -> int:
-    """Write `out` now and after every change of a Python file below this directory or beside the modules named."""
+    """Write `out` now and after every change of a Python file beside the modules named."""
     try:
         from watchfiles import PythonFilter, run_process
     except ImportError:
         raise _missing_extra() from None
-    places = {Path.cwd()}
+    places: set[Path] = set()
     for name in names:
         found = find_spec(name.partition(":")[0])
-        if found is not None and found.origin is not None:
-            places.add(Path(found.origin).parent)
+        if found is None or found.origin is None:
+            raise ConfigurationError(f"there is no module {name.partition(':')[0]!r}")
+        places.add(Path(found.origin).parent)
     # A process of its own each time: a module that was imported once does not change any more.
     command = shlex.join([sys.executable, "-m", "cluster", "types", *names, "--out", str(out)])
     run_process(*places, target=command, target_type="command", watch_filter=PythonFilter())

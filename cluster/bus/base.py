@@ -18,6 +18,7 @@ class Capabilities(NamedTuple):
 
     ordered: every subscriber sees a channel's publications in one order. recoverable: `history` can fill a gap.
     durable: an accepted publication survives the engine's death. deduplicating: a repeated id is published once.
+    contiguous: a channel's offsets have no holes.
     max_bytes: of one publication's data. Where a bus is not recoverable, each worker has an epoch of its own: its
     positions mean nothing to another, and `history` is never complete.
     """
@@ -26,6 +27,7 @@ class Capabilities(NamedTuple):
     recoverable: bool
     durable: bool
     deduplicating: bool
+    contiguous: bool = True
     max_bytes: int = 16 * 1024 * 1024
 
 

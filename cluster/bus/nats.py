@@ -39,7 +39,7 @@ OLDEST = (2, 11)
 class NatsBus(LogBus):
     """See `Bus`. `timeout` in seconds, `queue` in publications."""
 
-    capabilities = Capabilities(ordered=True, recoverable=True, durable=True, deduplicating=True)
+    capabilities = Capabilities(ordered=True, recoverable=True, durable=True, deduplicating=True, contiguous=False)
 
     def __init__(self, url: str, *, timeout: float, queue: int) -> None:
         super().__init__(without_secrets(url), timeout=timeout, queue=queue)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..errors import Disconnection, ReplyError
 from .commands import Disconnect, Error, Unsubscribe
 
 INTERNAL = Error(100, "internal server error", temporary=True)
@@ -43,3 +44,13 @@ CLOSE_INAPPROPRIATE_PROTOCOL = Disconnect(3506, "inappropriate protocol")
 CLOSE_PERMISSION_DENIED = Disconnect(3507, "permission denied")
 CLOSE_NOT_AVAILABLE = Disconnect(3508, "not available")
 CLOSE_TOO_MANY_ERRORS = Disconnect(3509, "too many errors")
+
+
+def refused(error: Error, message: str = "") -> ReplyError:
+    """One of the protocol's errors, to be raised; `message` says more than its own."""
+    return ReplyError(error.code, message or error.message, temporary=error.temporary)
+
+
+def closing(why: Disconnect) -> Disconnection:
+    """One of the protocol's reasons to close, to be raised."""
+    return Disconnection(why.code, why.reason)

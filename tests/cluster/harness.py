@@ -29,7 +29,7 @@ from cluster.settings import Settings
 from .waiting import wait_for
 
 REPOSITORY = Path(__file__).parents[2]
-READY = 30.0
+READY = 90.0
 """Seconds a cluster has to become ready, and a killed program to be back."""
 STOP = 40.0
 """Seconds a cluster has to end."""

@@ -27,6 +27,12 @@ def http(cluster: RunningCluster) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture(autouse=True)
+def ready(cluster: RunningCluster) -> None:
+    """Whatever the test before has ended is back."""
+    cluster.wait_until_ready()
+
+
 def report(http: httpx.Client) -> Any:
     return http.get("/api/cluster").raise_for_status().json()
 

@@ -134,3 +134,15 @@ class TestRequestIds:
     async def test_the_lifespan_has_none(self) -> None:
         start = {"type": "lifespan.startup.complete"}
         assert await self.serve("lifespan", None, start) == ("-", [start])
+
+
+def test_what_is_asked_once_a_second_is_written_down_only_when_it_fails() -> None:
+    def access(path: str, status: int) -> logging.LogRecord:
+        arguments = ("127.0.0.1:7", "GET", path, "1.1", status)
+        return logging.LogRecord("uvicorn.access", logging.INFO, "", 0, '%s - "%s %s HTTP/%s" %d', arguments, None)
+
+    configure("api", "info")
+    access_log = logging.getLogger("uvicorn.access")
+    assert not access_log.filter(access("/readyz", 200))
+    assert access_log.filter(access("/readyz", 503))
+    assert access_log.filter(access("/orders", 200))

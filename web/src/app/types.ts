@@ -26,6 +26,10 @@ export interface ClusterReport {
    * Its host.
    */
   host: string;
+  /**
+   * Whether a channel's offsets have no holes, so that a hole is a loss.
+   */
+  contiguous: boolean;
   workers: WorkerReport[];
   /**
    * Empty without a supervisor, and so are the events.
@@ -92,7 +96,7 @@ export interface WorkerReport {
   leaving: boolean;
 }
 /**
- * One process under supervisord.
+ * One process under supervisord, with its children: nginx works in some.
  */
 export interface ProcessReport {
   name: string;

@@ -44,6 +44,7 @@ describe('a client', () => {
       },
       crowded: (pid) => taken.has(pid),
       alternatives: () => true,
+      contiguous: () => true,
     };
     client = new Client('A', 'chat:x', 'plain', surroundings);
   });

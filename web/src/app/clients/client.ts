@@ -41,6 +41,8 @@ export interface Surroundings {
   crowded(pid: number, client: Client): boolean;
   /** Whether there are other workers than this one. */
   alternatives(pid: number): boolean;
+  /** Whether the offsets of a channel have no holes. */
+  contiguous(): boolean;
 }
 
 /** A client of the cluster, as a panel shows it. It outlives its connections and keeps its position through them. */
@@ -57,7 +59,7 @@ export class Client {
   readonly pushes = signal<readonly Push[]>([]);
   readonly kind = signal<TransportKind>('websocket');
 
-  private readonly ledger = new Ledger();
+  private readonly ledger = new Ledger(() => this.surroundings.contiguous());
   readonly counters = signal(this.ledger.counters);
 
   private transport: Transport | undefined;

@@ -37,6 +37,7 @@ export class Clients {
       return taken.has(pid) && this.isThereOneThat((other) => !taken.has(other));
     },
     alternatives: (pid) => this.isThereOneThat((other) => other !== pid),
+    contiguous: () => untracked(this.cluster.report)?.contiguous ?? true,
   };
 
   constructor() {

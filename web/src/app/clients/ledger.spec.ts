@@ -35,6 +35,13 @@ describe('the ledger', () => {
     expect(ledger.position).toEqual(at(11));
   });
 
+  it('takes a hole for nothing where offsets have holes', () => {
+    ledger = new Ledger(() => false);
+    ledger.begin({ epoch: 'e', offset: 1 }, null);
+    ledger.take({ epoch: 'e', offset: 5 }, false);
+    expect(ledger.counters).toMatchObject({ received: 1, missed: 0 });
+  });
+
   it('keeps its place when all that was missed follows', () => {
     ledger.take(at(11), false);
     ledger.begin(at(11), true);

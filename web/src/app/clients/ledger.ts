@@ -10,7 +10,7 @@ export interface Counters {
   readonly duplicated: number;
   /** Of those received: published while it was away. */
   readonly recovered: number;
-  /** How often the channel began anew, with an unknown number of publications lost. */
+  /** How often something was lost, with an unknown number of publications lost. */
   readonly resets: number;
 }
 
@@ -18,6 +18,9 @@ export interface Counters {
 export class Ledger {
   private place: Position | null = null;
   private readonly count = { received: 0, missed: 0, duplicated: 0, recovered: 0, resets: 0 };
+
+  /** `contiguous`: whether the offsets of the channel have no holes. Where they have, a hole tells nothing. */
+  constructor(private readonly contiguous: () => boolean = () => true) {}
 
   get position(): Position | null {
     return this.place;
@@ -30,8 +33,8 @@ export class Ledger {
   /** A subscription begins after `position`; `recovered`: what lies between here and there follows. */
   begin(position: Position, recovered: boolean | null): void {
     if (this.place && recovered) return;
-    if (this.place?.epoch === position.epoch) {
-      this.count.missed += Math.max(0, position.offset - this.place.offset);
+    if (this.place?.epoch === position.epoch && this.contiguous()) {
+      this.miss(position.offset - this.place.offset);
     } else if (this.place) {
       this.count.resets += 1;
     }
@@ -45,11 +48,15 @@ export class Ledger {
         this.count.duplicated += 1;
         return false;
       }
-      this.count.missed += position.offset - this.place.offset - 1;
+      if (this.contiguous()) this.miss(position.offset - this.place.offset - 1);
     }
     this.place = position;
     this.count.received += 1;
     if (late) this.count.recovered += 1;
     return true;
+  }
+
+  private miss(count: number): void {
+    this.count.missed += Math.max(0, count);
   }
 }

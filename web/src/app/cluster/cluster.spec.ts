@@ -28,7 +28,7 @@ function report(pids: number[], uptime: number, delivered: number): ClusterRepor
     cpu_percent: 0,
     rss_bytes: 0,
   }));
-  return { answered_by: pids[0], host: 'here', workers, processes, events: [] };
+  return { answered_by: pids[0], host: 'here', contiguous: true, workers, processes, events: [] };
 }
 
 describe('the cluster', () => {

@@ -30,6 +30,7 @@ const process = (more: Partial<ProcessReport>): ProcessReport => ({
 const report = (more: Partial<ClusterReport>): ClusterReport => ({
   answered_by: 1,
   host: 'here',
+  contiguous: true,
   workers: [],
   processes: [],
   events: [],
