@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from cluster.bus import Bus, connect
 from cluster.settings import load
 
-from .engines import PATIENT, Server, free_ports, program
+from .engines import PATIENT, WITH_PARENT, Server, free_ports, program
 
 DEBIAN = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """What Debian's own program starts as another user, in a directory of the system's."""
@@ -29,7 +32,7 @@ class RabbitMq(Server):
 
     @property
     def url(self) -> str:
-        return f"amqp://guest:guest@127.0.0.1:{self._ports}/"
+        return f"amqp://guest:guest@{self.host}:{self._ports}/"
 
     def connect(self, **changes: Any) -> Bus:
         return connect(load(**PATIENT | {"bus_url": self.url} | changes))
@@ -57,12 +60,14 @@ class RabbitMq(Server):
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(self._ports + 1),
             "RABBITMQ_NODENAME": f"contract{self._ports}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_IP_ADDRESS": self.host,
             "RABBITMQ_NODE_PORT": str(self._ports),
             "RABBITMQ_DIST_PORT": str(self._ports + 2),
             "RABBITMQ_MNESIA_BASE": str(self.directory / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.directory / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "plugins"),
+            # By itself the user `guest` may come over the loopback only.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-rabbit loopback_users []",
             "RABBITMQ_CONFIG_FILE": str(self.directory / "none"),
             "RABBITMQ_CONF_ENV_FILE": str(self.directory / "none"),
             # The script becomes the server instead of waiting for it: signals reach the server.
@@ -73,8 +78,17 @@ class RabbitMq(Server):
         environment = os.environ | environment
         quiet: dict[str, Any] = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         if self._epmd is None:
-            self._epmd = subprocess.Popen([program("epmd")], **quiet)
-        return subprocess.Popen([DEBIAN if DEBIAN.exists() else server], start_new_session=True, **quiet)
+            self._epmd = subprocess.Popen([*WITH_PARENT, program("epmd")], **quiet)
+            self._wait_for_epmd()
+        return subprocess.Popen([*WITH_PARENT, DEBIAN if DEBIAN.exists() else server], start_new_session=True, **quiet)
+
+    def _wait_for_epmd(self) -> None:
+        """A server that starts before its port mapper answers starts one of its own."""
+        for _ in range(300):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self._ports + 1)):
+                return
+            time.sleep(0.1)
+        raise AssertionError("epmd does not answer")
 
     def close(self) -> None:
         try:

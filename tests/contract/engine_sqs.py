@@ -15,7 +15,7 @@ from typing import Any
 from cluster.bus import Bus, connect
 from cluster.settings import load
 
-from .engines import PATIENT, PROJECT, Server, free_ports
+from .engines import PATIENT, PROJECT, WITH_PARENT, Server, free_ports
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "contract", "AWS_SECRET_ACCESS_KEY": "contract"}
 
@@ -28,7 +28,7 @@ class Sqs(Server):
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self.host}:{self._port}"
 
     @property
     def url(self) -> str:
@@ -39,7 +39,7 @@ class Sqs(Server):
 
     def launch(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.contract.engine_sqs", "-H", "127.0.0.1", "-p", str(self._port)],
+            [*WITH_PARENT, sys.executable, "-m", __name__, "-H", self.host, "-p", str(self._port)],
             cwd=PROJECT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -26,6 +26,8 @@ from cluster.settings import Settings, environment, load
 PROJECT = Path(__file__).parents[2]
 PATIENT: dict[str, Any] = {"bus_timeout": 30.0}
 """Settings: a slow machine is no reason to give up."""
+WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
+"""Begins the command of a server that ends when the tests are killed: nobody else would end it."""
 
 
 class Engine:
@@ -70,6 +72,8 @@ class Server(Engine):
     """An engine that is a process: `launch` starts it, in `directory`, which is its own."""
 
     restarts = True
+    host = "127.0.0.1"
+    """The address it listens on."""
 
     def __init__(self) -> None:
         # A Unix socket's path may not be long: not below pytest's directories.
