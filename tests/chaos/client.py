@@ -108,6 +108,8 @@ class Publisher(Client):
         self._padding = "x" * padding
         self.acknowledged: dict[str, dict[str, tuple[str, int]]] = {channel: {} for channel in channels}
         self.attempts = 0
+        self.errors: list[str] = []
+        self.longest_wait = 0.0
         self.stopping = False
         self.idle = asyncio.Event()
         self._ids = (f"{name}-{n}" for n in itertools.count())
@@ -130,10 +132,13 @@ class Publisher(Client):
                     "padding": self._padding,
                 }
             self.attempts += 1
+            asked = time.monotonic()
             await socket.send(json.dumps(self._next))
             async with asyncio.timeout(15):  # wait_for may swallow a cancellation (Python 3.11)
                 answer = json.loads(await socket.recv())
+            self.longest_wait = max(self.longest_wait, time.monotonic() - asked)
             if "error" in answer:
+                self.errors.append(answer["error"])
                 continue
             channel = str(self._next["channel"])
             self.acknowledged[channel][answer["id"]] = (answer["epoch"], answer["offset"])

@@ -67,12 +67,12 @@ class _SubscriptionEvents(SubscriptionEventHandler):  # type: ignore[misc]
 class Person:
     """A user's connection. `told` is what happened, in order."""
 
-    def __init__(self, port: int, user: str) -> None:
+    def __init__(self, port: int, user: str, host: str = "127.0.0.1") -> None:
         self.user = user
         self.told: list[Told] = []
         self.client_id = ""
         self.client = Client(
-            f"ws://127.0.0.1:{port}/connection/websocket",
+            f"ws://{host}:{port}/connection/websocket",
             events=_ClientEvents(self),
             token=jwt.encode({"sub": user}, SECRET),
             timeout=SECONDS,

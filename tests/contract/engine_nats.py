@@ -18,7 +18,7 @@ class Nats(Server):
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self._port}"
+        return f"nats://{self.host}:{self._port}"
 
     def connect(self, **changes: Any) -> Bus:
         return connect(load(**PATIENT | {"bus_url": self.url} | changes))
@@ -26,6 +26,6 @@ class Nats(Server):
     def launch(self) -> subprocess.Popen[bytes]:
         configuration = self.directory / "nats.conf"
         configuration.write_text(
-            f'listen: "127.0.0.1:{self._port}"\njetstream {{ store_dir: "{self.directory}" }}\nmax_payload: 33554432\n'
+            f'listen: "{self.host}:{self._port}"\njetstream {{ store_dir: "{self.directory}" }}\nmax_payload: 33554432\n'
         )
         return subprocess.Popen([program("nats-server"), "-c", str(configuration)], stderr=subprocess.DEVNULL)

@@ -19,14 +19,15 @@ class Redis(Server):
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self._port}/?durable={'yes' if self._durable else 'no'}"
+        return f"redis://{self.host}:{self._port}/?durable={'yes' if self._durable else 'no'}"
 
     def connect(self, **changes: Any) -> Bus:
         return connect(load(**PATIENT | {"bus_url": self.url} | changes))
 
     def launch(self) -> subprocess.Popen[bytes]:
         options = {
-            "bind": "127.0.0.1",
+            "bind": self.host,
+            "protected-mode": "no",
             "port": str(self._port),
             "dir": str(self.directory),
             "save": "",
