@@ -162,9 +162,10 @@ def gate(channel: str, user: str) -> Error | None:
 
 def terms(options: ChannelOptions, request: SubscribeRequest, *, user: str) -> Terms:
     """What a subscription comes with: what the channel gives everyone, and what this client asks for and may have."""
+    kept = options.history is not None
     may_recover = refusal(options, Operation.HISTORY, user=user, subscribed=True) is None
     may_see = refusal(options, Operation.PRESENCE, user=user, subscribed=True) is None
-    recoverable = options.recovery != "off" or (request.recoverable and may_recover)
+    recoverable = (kept and options.recovery != "off") or (request.recoverable and may_recover)
     return Terms(
         positioned=recoverable or (request.positioned and may_recover),
         recoverable=recoverable,

@@ -31,13 +31,17 @@ T = TypeVar("T")
 
 
 class Application:
-    """The `Backend` of a hub. Raises `ConfigurationError` for settings that cannot be used."""
+    """The `Backend` of a hub. Raises `ConfigurationError` for settings that cannot be used.
 
-    def __init__(self, settings: Settings, declarations: Declarations) -> None:
+    `recoverable`: whether the bus can say what a client missed. Where it cannot, no channel has a history.
+    """
+
+    def __init__(self, settings: Settings, declarations: Declarations, *, recoverable: bool) -> None:
         self._declarations = declarations
         self._keys = Keys(settings)
         self._expected = tokens.Expected(settings.token_audience, settings.token_issuer)
         self._insecure = settings.insecure_clients
+        self._recoverable = recoverable
         self._rpcs: dict[str, Handler] = {}
         self._on_connect: Handler | None = None
         self._on_message: Handler | None = None
@@ -78,7 +82,8 @@ class Application:
         declared = None if channel.startswith("/") or not channel.isprintable() else self._declarations.find(channel)
         if declared is None:
             return None
-        return declared.options.opened() if self._insecure else options_of(channel, declared.options)
+        options = declared.options if self._recoverable else declared.options._replace(history=None)
+        return options.opened() if self._insecure else options_of(channel, options)
 
     async def connect(self, request: ConnectRequest, client: str, scope: Mapping[str, Any]) -> Identity:
         """What the token says, and the application's handler after it; one of the two must let the client in."""

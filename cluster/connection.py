@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket
 
 from .audience import Format, Subscriber
 from .channel import encode
-from .envelope import envelope, notice, payload
+from .envelope import envelope, notice, payload, placeless
 from .errors import ChannelError, CloseCode
 from .hub import Hub, check_public
 from .intake import ClientLimits, Intake, Refusal
@@ -48,6 +48,7 @@ class Connection(Subscriber, Generic[A]):
         "_intake",
         "_limits",
         "_on_leave",
+        "_places",
         "_positions",
         "_sink",
         "deliver",
@@ -77,7 +78,10 @@ class Connection(Subscriber, Generic[A]):
         self.join = self._sink.join
         # On the way of every publication to every client: no detour.
         self.deliver = self._sink.write  # type: ignore[method-assign]
-        self.format = _format(envelope if positions else payload, type(self._sink).frame)
+        # Where nothing is recovered a position would promise what nobody keeps.
+        self._places = hub.bus.capabilities.recoverable
+        make = (envelope if self._places else placeless) if positions else payload
+        self.format = _format(make, type(self._sink).frame)
 
     @property
     def channels(self) -> Collection[str]:
@@ -163,14 +167,17 @@ class Connection(Subscriber, Generic[A]):
 
     def subscribed(self, channel: str, position: Position, recovered: bool | None) -> None:
         if self._positions:
-            self.deliver(self._sink.frame(notice(channel, position, recovered)))
+            self._notify(channel, position, recovered)
 
     def reset(self, channel: str, position: Position) -> None:
         if self._positions:
-            self.deliver(self._sink.frame(notice(channel, position, False)))
+            self._notify(channel, position, False)
 
     async def room(self) -> None:
         await self._sink.room()
+
+    def _notify(self, channel: str, position: Position, recovered: bool | None) -> None:
+        self.deliver(self._sink.frame(notice(channel, position if self._places else None, recovered)))
 
     def _call(self, on_message: Callable[[Connection[A], A], None], message: A) -> None:
         try:

@@ -39,7 +39,7 @@ class DeclaringHub(hub.Hub):
         self.settings = settings
         self.events = EventForwarder()
         self._declarations = Declarations()
-        self._application = Application(settings, self._declarations)
+        self._application = Application(settings, self._declarations, recoverable=self.bus.capabilities.recoverable)
 
     @property
     def declared(self) -> tuple[Channel[Any], ...]:

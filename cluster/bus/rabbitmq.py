@@ -35,7 +35,7 @@ RETRY = 0.05
 class RabbitBus(SessionBus):
     """See `Bus`. `kept` counts when the stream is created; later it is the broker's to change, by a policy."""
 
-    capabilities = Capabilities(ordered=True, recoverable=True, durable=True, deduplicating=True)
+    capabilities = Capabilities(ordered=True, recoverable=True, durable=True, deduplicating=True, contiguous=False)
 
     def __init__(self, url: str, *, timeout: float, queue: int, limits: Limits, kept: Kept) -> None:
         super().__init__(f"RabbitMQ at {without_secrets(url)}", timeout=timeout, queue=queue, silence=SILENCE)

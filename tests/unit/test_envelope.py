@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cluster.envelope import envelope, notice, payload
+from cluster.envelope import envelope, notice, payload, placeless
 from cluster.stream import Position, Publication
 
 PUBLICATION = Publication("news", "epoch", 6, 7, "id", b'{"title": "\xc3\xa9", "n": 1.50}')
@@ -43,6 +43,12 @@ def test_any_channel_name_is_valid_json(channel: str) -> None:
 def test_a_notice_tells_where_a_client_stands(recovered: bool | None, expected: dict[str, bool]) -> None:
     place = {"channel": "news", "epoch": "epoch", "offset": 7}
     assert json.loads(notice("news", Position("epoch", 7), recovered)) == place | expected
+
+
+def test_where_nothing_is_recovered_no_place_is_told() -> None:
+    assert json.loads(placeless(PUBLICATION)) == {"channel": "news", "data": {"title": "é", "n": 1.5}}
+    assert json.loads(notice("news", None, None)) == {"channel": "news"}
+    assert json.loads(notice("news", None, False)) == {"channel": "news", "recovered": False}
 
 
 @pytest.mark.parametrize("data", [b"null", b"0", b'""', b"[]", b"false"])
