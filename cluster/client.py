@@ -137,6 +137,10 @@ class Client(Subscriber):
         if not self._gone:
             self._take(self.session.unsubscribe(channel, why))
 
+    def message(self, data: bytes) -> None:
+        if not self._gone:
+            self._take(self.session.message(raw(data)))
+
     def leave(self) -> None:
         """The transport has ended: let go of everything."""
         if self._gone:

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 from pydantic_core import to_json
 
-from .peers import DisconnectClients, SubscribeClients, Target, UnsubscribeClients
+from .channel import encode
+from .errors import PayloadError
+from .peers import DisconnectClients, MessageClients, SubscribeClients, Target, UnsubscribeClients
 from .service import Service
 from .session.codes import CLOSE_FORCED
 
@@ -55,6 +57,13 @@ class Clientele:
     async def unsubscribe(self, user: str, channel: str, *, client_id: str = "") -> None:
         """End the subscriptions to `channel` that the clients of `user` have."""
         await self._service().node.say(UnsubscribeClients(Target(user, client_id), channel))
+
+    async def send(self, user: str, message: Any, *, client_id: str = "") -> None:
+        """Send the clients of `user` a Pydantic model, or anything JSON can hold. Who is away does not get it."""
+        data = encode(message)
+        if len(data) > self._service().hub.max_bytes:
+            raise PayloadError(f"{len(data)} bytes are more than MAX_MESSAGE_BYTES allows")
+        await self._service().node.say(MessageClients(Target(user, client_id), data))
 
 
 def _value(raw: msgspec.Raw) -> Any:

@@ -21,6 +21,7 @@ from .peers import (
     Emulated,
     Leaving,
     Message,
+    MessageClients,
     Peers,
     SubscribeClients,
     Survey,
@@ -229,6 +230,9 @@ class Node(Subscriber):
                 for client in self.clients.matching(message.target):
                     for channel in [message.channel] if message.channel else list(client.channels):
                         client.unsubscribe(channel, UNSUBSCRIBED)
+            case MessageClients():
+                for client in self.clients.matching(message.target):
+                    client.message(message.data)
         for answers in self._surveys.values():
             answers.wake()
 

@@ -73,6 +73,13 @@ class SubscribeClients(msgspec.Struct, array_like=True, tag="subscribe"):
     positioned: bool | None = None
 
 
+class MessageClients(msgspec.Struct, array_like=True, tag="message"):
+    """Send the target's connections `data`, which is JSON and belongs to no channel."""
+
+    target: Target
+    data: bytes
+
+
 class Survey(msgspec.Struct, array_like=True, tag="survey"):
     """Asks every worker `question`; answers go to the inbox of `asker`."""
 
@@ -98,7 +105,7 @@ class Emulated(msgspec.Struct, array_like=True, tag="emulated"):
     data: bytes
 
 
-Order = DisconnectClients | UnsubscribeClients | SubscribeClients
+Order = DisconnectClients | UnsubscribeClients | SubscribeClients | MessageClients
 """What the server does to clients, wherever they are connected."""
 
 Message = (
@@ -110,6 +117,7 @@ Message = (
     | DisconnectClients
     | UnsubscribeClients
     | SubscribeClients
+    | MessageClients
     | Survey
     | Answer
     | Emulated

@@ -38,6 +38,9 @@ class ConnectedClient(Protocol):
     def unsubscribe(self, channel: str, why: Unsubscribe) -> None:
         """End a subscription by order of the server; nothing happens when there is none."""
 
+    def message(self, data: bytes) -> None:
+        """Send it JSON that belongs to no channel."""
+
 
 class Clients:
     """Connected clients by id, session and user. A client is here from its connect reply to its end."""

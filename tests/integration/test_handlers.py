@@ -25,6 +25,7 @@ from cluster import (
     Disconnection,
     Hub,
     HubDependency,
+    PayloadError,
     ReplyError,
     Retention,
     Welcome,
@@ -563,3 +564,19 @@ class TestClientele:
             assert await ann.end() == (4500, "enough")
             await open_hub.clients.subscribe("bob", "news")
             assert (await bob.push())["channel"] == "news"
+
+    async def test_the_application_sends_a_user_a_message(self, open_hub: Hub) -> None:
+        async with (
+            serving(an_app(open_hub)) as host,
+            opened(host, token=token("ann")) as ann,
+            opened(host, token=token("bob")) as bob,
+        ):
+            await open_hub.clients.send("ann", {"text": "hello"})
+            assert (await ann.push())["message"] == {"data": {"text": "hello"}}
+            await open_hub.clients.send("bob", "for you")
+            assert (await bob.push())["message"] == {"data": "for you"}
+
+    async def test_a_message_that_is_too_large_is_not_sent(self, open_hub: Hub) -> None:
+        async with connected(open_hub):
+            with pytest.raises(PayloadError, match="MAX_MESSAGE_BYTES"):
+                await open_hub.clients.send("ann", "x" * open_hub.settings.max_message_bytes)

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.errors import PublishError
 from cluster.node import KEPT, PART_BYTES
-from cluster.peers import DisconnectClients, Message, SubscribeClients, Target, UnsubscribeClients
+from cluster.peers import DisconnectClients, Message, MessageClients, SubscribeClients, Target, UnsubscribeClients
 from cluster.session.commands import Disconnect, Unsubscribe
 
 from ..cluster.waiting import until
@@ -30,6 +30,7 @@ class Client:
         self.closed: list[Disconnect] = []
         self.subscribed: list[SubscribeClients] = []
         self.unsubscribed: list[tuple[str, Unsubscribe]] = []
+        self.messages: list[bytes] = []
 
     def received(self, frame: bytes) -> None:
         self.frames.append(frame)
@@ -43,12 +44,26 @@ class Client:
     def unsubscribe(self, channel: str, why: Unsubscribe) -> None:
         self.unsubscribed.append((channel, why))
 
+    def message(self, data: bytes) -> None:
+        self.messages.append(data)
+
 
 async def carried_out(order: Message, by: Worker, *everywhere: Worker) -> None:
     """Have `by` say it and all of them hear it."""
     await by.node.say(order)
     for worker in everywhere:
         await worker.node.fence()
+
+
+async def test_a_message_reaches_a_user_wherever_she_is_and_nobody_else() -> None:
+    async with workers(2) as (one, two):
+        here, there, other = Client("x"), Client("y"), Client("z", user="bob")
+        one.node.clients.add(here)
+        two.node.clients.add(there)
+        two.node.clients.add(other)
+        await carried_out(MessageClients(Target("ann"), b'"hello"'), one, one, two)
+        await carried_out(MessageClients(Target("ann", client="y"), b'"again"'), one, one, two)
+        assert (here.messages, there.messages, other.messages) == ([b'"hello"'], [b'"hello"', b'"again"'], [])
 
 
 async def test_a_user_is_disconnected_wherever_she_is() -> None:
