@@ -99,14 +99,18 @@ class Traffic:
             f"{more} more publications of each are accepted",
         )
 
-    async def finish(self) -> Verdict:
-        """Let the writers end, wait until all has arrived, and judge."""
+    async def stop(self) -> dict[str, tuple[str, int]]:
+        """Let the writers end; what was accepted, and where."""
         for writer in self._writers:
             writer.stopping = True
         for writer in self._writers:
             async with asyncio.timeout(READY):
                 await writer.idle.wait()
-        accepted = {id: at for writer in self._writers for id, at in writer.acknowledged[self._channel].items()}
+        return {id: at for writer in self._writers for id, at in writer.acknowledged[self._channel].items()}
+
+    async def finish(self) -> Verdict:
+        """Let the writers end, wait until all has arrived, and judge."""
+        accepted = await self.stop()
         last = max(offset for _, offset in accepted.values())
         try:
             await until(lambda: all(r.offset >= last for r in self._readers), READY, "all has arrived")

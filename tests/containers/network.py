@@ -76,7 +76,7 @@ class Namespaces(Loopback):
     def __enter__(self) -> Self:
         self._before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         _system_call("unshare", CLONE_NEWNET)
-        _ip("link set lo up")
+        _ip("link set lo up", f"address add {self.host} dev lo")
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         return self
 

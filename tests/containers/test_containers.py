@@ -17,15 +17,11 @@ from tests.contract.engine_redis import Redis
 from tests.contract.engines import Server
 
 from .clients import Traffic, readers, writer
-from .conftest import BUS_TIMEOUT, Site, site
-from .container import WORKERS, Container
+from .container import WORKERS
 from .network import Loopback
+from .site import BUS_TIMEOUT, CUT, Pair, Site, site
 
 ENGINES: dict[str, Callable[[], Server]] = {"nats": Nats, "redis": Redis, "rabbitmq": RabbitMq}
-CUT = 5.0
-"""Seconds for which a link is cut."""
-
-Pair = tuple[Container, Container]
 
 
 @pytest.fixture(scope="module", params=ENGINES)
