@@ -26,6 +26,7 @@ class Nats(Server):
     def launch(self) -> subprocess.Popen[bytes]:
         configuration = self.directory / "nats.conf"
         configuration.write_text(
-            f'listen: "{self.host}:{self._port}"\njetstream {{ store_dir: "{self.directory}" }}\nmax_payload: 33554432\n'
+            f'listen: "{self.host}:{self._port}"\njetstream {{ store_dir: "{self.directory}" }}\n'
+            "max_payload: 33554432\n"
         )
         return subprocess.Popen([program("nats-server"), "-c", str(configuration)], stderr=subprocess.DEVNULL)
