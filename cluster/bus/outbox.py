@@ -128,6 +128,12 @@ class Outbox(Generic[T]):
                 continue
             except BusUnavailable as error:
                 logger.debug("%s: %s", self._name, error)
+            except asyncio.CancelledError:
+                # A client library whose connection is lost may cancel what it was waited for: that is a failure.
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                logger.debug("%s: the connection was lost", self._name)
             except Exception:
                 # Whatever it was, what waits behind it must not wait for ever.
                 logger.exception("publishing to %s failed; trying again", self._name)
