@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zmq
 
-READABLE = (zmq.POLLIN, zmq.POLLIN | zmq.POLLOUT)
+READABLE = (int(zmq.POLLIN), int(zmq.POLLIN | zmq.POLLOUT))
 """What a socket's events are when it holds a message."""
 
 
