@@ -67,14 +67,14 @@ class NatsBus(LogBus):
                 told.update(new)
             self._stream = stream
             self._begin()
-            while not link.closed.is_set():
+            while True:
+                # The client library does not always say that a connection was lost: one without an answer is replaced.
+                await link.ping()
+                self._heard()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(PING_INTERVAL):
                         await link.closed.wait()
-                with suppress(BusUnavailable):
-                    await link.ping()
-                    self._heard()
-            raise BusUnavailable("the connection was lost")
+                        raise BusUnavailable("the connection was lost")
         finally:
             if self._stream is not None:
                 self._known, self._stream = (self._stream.name, self._stream.seen), None
