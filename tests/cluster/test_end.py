@@ -57,9 +57,10 @@ def test_clients_are_told_through_nginx(ended: Ended) -> None:
 
 
 def test_each_line_of_the_output_begins_with_the_program_that_wrote_it(ended: Ended) -> None:
-    banner, control, *lines = ended.output.splitlines()
+    banner, control, buttons, *lines = ended.output.splitlines()
     assert banner.startswith("cluster of 3 workers: http://")
     assert control.startswith("control it with: supervisorctl -c ")
+    assert re.match(r"with the buttons that restart and kill: http://\S+/#token=\S+$", buttons)
     program = re.compile(r"(api-[0-2]|forwarder|watchdog|supervisord)\[\d+\] |nginx ")
     assert [line for line in lines if not program.match(line)] == []
 

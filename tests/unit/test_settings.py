@@ -183,7 +183,7 @@ class TestEnvironment:
 
 
 class TestBus:
-    @pytest.mark.parametrize("url", ["redis://127.0.0.1", "zmq://x", "zmq+udp://127.0.0.1:1", "nonsense", "memory:x"])
+    @pytest.mark.parametrize("url", ["kafka://127.0.0.1", "zmq://x", "zmq+udp://127.0.0.1:1", "nonsense", "memory:x"])
     def test_an_unknown_bus_is_told_with_what_is_allowed(self, url: str) -> None:
         with pytest.raises(ConfigurationError, match=r"BUS_URL=.*zmq\+ipc://DIRECTORY.*zmq\+tcp://HOST:PORT"):
             connect(load(bus_url=url))
