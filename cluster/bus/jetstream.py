@@ -7,6 +7,7 @@ stream's name ends with the epoch: each acknowledgement and each message says by
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import secrets
@@ -34,6 +35,8 @@ SAME_ID = 240 * NANOSECONDS
 """How long an id is known."""
 UNAVAILABLE, NOT_LAST, OVERLAP = 503, 10071, 10065
 PAGE_BYTES = 1024 * 1024
+OTHERS = 0.25
+"""Seconds after which what others create at the same moment is seen."""
 
 
 class JetStream:
@@ -62,9 +65,14 @@ class JetStream:
         """Find the stream, or create it. `seen`: the highest sequence number known of the stream `known`."""
         subjects = f"{self._target.prefix}.in.*"
         while not self.name:
-            for name in (await self._api("STREAM.NAMES", subject=subjects)).get("streams") or ():
+            names = sorted((await self._api("STREAM.NAMES", subject=subjects)).get("streams") or ())
+            for name in names:
                 if self.epoch(name) == name:
                     raise BusUnavailable(f"the subjects {subjects!r} belong to another stream, {name!r}")
+            # Workers that came at the same moment may each have created one: all of them keep the first.
+            for name in names[1:]:
+                await self._api(f"STREAM.DELETE.{name}")
+            for name in names[:1]:
                 last = (await self._api(f"STREAM.INFO.{name}")).get("state", {}).get("last_seq", 0)
                 if name != known or last >= seen:
                     self.name, self.seen = name, last
@@ -81,6 +89,7 @@ class JetStream:
             )  # fmt: skip
             if (error := created.get("error")) and error["err_code"] != OVERLAP:
                 raise BusUnavailable(f"cannot create the stream {name!r}: {error['description']}")
+            await asyncio.sleep(OTHERS)
 
     async def publish(self, batch: Sequence[Outgoing[msgspec.Raw]], seconds: float) -> None:
         """Settle each of `batch`, in this order. Raises unless all are within `seconds`."""
@@ -99,6 +108,10 @@ class JetStream:
             nonlocal left
             answer = msgspec.json.decode(message.data)
             error = answer.get("error")
+            if error is None and answer["stream"] != self.name:
+                # There are two, or another one: the next connection settles which.
+                self.link.closed.set()
+                raise BusUnavailable(f"{answer['stream']!r} has taken what was for {self.name!r}")
             if error is None:
                 self.saw(answer["stream"], answer["seq"])
                 waiting[index].accepted(Position(self.epoch(answer["stream"]), answer["seq"]))
