@@ -51,6 +51,13 @@ async def cancelled(task: asyncio.Task[None]) -> None:
         await asyncio.wait([task], timeout=1)
 
 
+def end_if_cancelled() -> None:
+    """End the current task if it was cancelled and a client library has swallowed that: nobody cancels it again."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class Outbox(Generic[T]):
     """Calls `send` with a batch until each of it is accepted, refused or given up by its caller.
 
@@ -130,9 +137,7 @@ class Outbox(Generic[T]):
                 logger.debug("%s: %s", self._name, error)
             except asyncio.CancelledError:
                 # A client library whose connection is lost may cancel what it was waited for: that is a failure.
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
-                    raise
+                end_if_cancelled()
                 logger.debug("%s: the connection was lost", self._name)
             except Exception:
                 # Whatever it was, what waits behind it must not wait for ever.

@@ -21,7 +21,7 @@ from ..sequencer import Limits, Sequencer
 from ..stream import History, Position
 from ..wire import WireError
 from .base import Capabilities
-from .outbox import Outgoing
+from .outbox import Outgoing, end_if_cancelled
 from .session import SessionBus, logger
 from .streamqueue import SILENCE, Kept, Reading, StreamQueue, open_stream
 from .urls import parameters, prefix_of, without_secrets
@@ -155,6 +155,7 @@ class RabbitBus(SessionBus):
     async def _read(self, reading: Reading) -> None:
         while True:
             place, body = await reading.next()
+            end_if_cancelled()
             self._heard()
             parcel = _parcel(body)
             taken = None if parcel is None else self._replica.take(place, parcel, time.time())
@@ -172,6 +173,7 @@ class RabbitBus(SessionBus):
             await asyncio.sleep(PING_INTERVAL)
             if self._loop.time() - self._answered_at >= PING_INTERVAL:
                 await self._write([])
+                end_if_cancelled()
 
 
 def _parcel(body: bytes) -> Parcel | None:

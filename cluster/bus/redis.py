@@ -21,7 +21,7 @@ from ..sequencer import Item
 from ..stream import History, Position
 from .base import Capabilities
 from .logbus import LogBus
-from .outbox import Outgoing
+from .outbox import Outgoing, end_if_cancelled
 from .redisframe import announced, frame, publications
 from .redisscript import CLEAR, PUBLISH, READ, TOPS
 from .session import logger
@@ -97,6 +97,7 @@ class RedisBus(LogBus):
             for _ in range(BREATH):
                 # Pings are answered here: there is always something to read.
                 message: Any = await reader.read_response(timeout=PATIENCE, disable_decoding=True)
+                end_if_cancelled()
                 if message is None:
                     raise BusUnavailable("the server sends nothing any more")
                 kind, name, payload = message if len(message) == 3 else (b"pong", b"", b"")
@@ -116,6 +117,7 @@ class RedisBus(LogBus):
             async with asyncio.timeout(2 * PATIENCE):
                 await reader.send_command("PING")
                 await self._redis.ping()
+            end_if_cancelled()
             self._heard()
             if self._loop.time() - told > REMEMBER:
                 told = self._loop.time()

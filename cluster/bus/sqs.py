@@ -20,7 +20,7 @@ from ..sequencer import Limits, Sequencer
 from ..stream import History, Position, Retention
 from ..wire import WireError
 from .base import Capabilities
-from .outbox import Outgoing
+from .outbox import Outgoing, end_if_cancelled
 from .session import SessionBus, logger
 from .topic import FAILURES, Place, Queue, Topic, connect_topic, place
 
@@ -121,6 +121,7 @@ class SqsBus(SessionBus):
     async def _receive_all(self, topic: Topic, queue: Queue) -> None:
         while True:
             messages = await topic.receive(queue)
+            end_if_cancelled()
             self._heard()
             for message in messages:
                 self._take(message["Body"])
@@ -146,4 +147,5 @@ class SqsBus(SessionBus):
                 raise BusUnavailable("this worker's queue was removed")
             await topic.keep(queue)
             await topic.reap()
+            end_if_cancelled()
             await asyncio.sleep(KEEP_INTERVAL)
