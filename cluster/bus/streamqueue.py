@@ -89,6 +89,10 @@ class StreamQueue:
             async with asyncio.timeout(SILENCE):
                 message = Message(body, delivery_mode=DeliveryMode.PERSISTENT)
                 await self._writer.default_exchange.publish(message, self._name)
+        except asyncio.CancelledError:
+            # The client library cancels what waits for a connection that is lost: that is a failure.
+            end_if_cancelled()
+            raise BusUnavailable("the connection was lost") from None
         except FAILURES as error:
             raise BusUnavailable(f"the broker did not take it: {error!r}") from None
 
