@@ -15,6 +15,7 @@ from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPrecond
 from pamqp.common import FieldTable
 
 from ..errors import BusError, BusUnavailable
+from .outbox import end_if_cancelled
 
 SILENCE = 5.0
 """Seconds without an answer after which a connection is given up."""
