@@ -26,7 +26,7 @@ import psutil
 
 from cluster.settings import Settings
 
-from .waiting import wait_for
+from .waiting import hold_still, wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 READY = 90.0
@@ -174,9 +174,16 @@ class RunningCluster:
 
     def kill(self, pid: int | None, signum: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal to one of its processes, and only to one of its."""
+        os.kill(self._own(pid), signum)
+
+    def hold_still(self, pid: int | None) -> None:
+        """Stop one of its processes until it is sent SIGCONT."""
+        hold_still(self._own(pid))
+
+    def _own(self, pid: int | None) -> int:
         assert pid is not None, "there is no such process now"
         assert pid in {process.pid for process in self.processes()}, f"{pid} is none of this cluster's processes"
-        os.kill(pid, signum)
+        return pid
 
     def worker_port(self, pid: int) -> int | None:
         """The port a worker listens on; None while it does not."""

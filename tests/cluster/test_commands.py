@@ -62,7 +62,7 @@ def test_verify_fails_without_the_right_token(demo: RunningCluster) -> None:
 
 def test_verify_fails_when_a_worker_stands_still(demo: RunningCluster) -> None:
     still = demo.worker_pids()[1]
-    demo.kill(still, signal.SIGSTOP)
+    demo.hold_still(still)
     try:
         shown = demo.command("verify", seconds=60)
     finally:

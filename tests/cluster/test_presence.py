@@ -138,7 +138,7 @@ async def test_a_paused_worker_s_clients_leave_and_come_back_with_it(cluster: Ru
     async with people(*one_each(cluster)) as (ann, bob, eve):
         for person in (ann, bob, eve):
             await person.subscribe(room)
-        cluster.kill(first, signal.SIGSTOP)
+        cluster.hold_still(first)
         try:
             await until(lambda: ("left", room, ann.client_id) in bob.told, READY, "ann has left")
             await until_sees(eve, room, bob, eve)

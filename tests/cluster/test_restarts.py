@@ -169,7 +169,7 @@ async def test_a_client_is_not_greeted_before_it_is_subscribed(restarted: Runnin
     restarted.wait_until_ready()
     url = f"ws://127.0.0.1:{restarted.worker_port(restarted.worker_pids()[0])}/ws"
 
-    restarted.kill(restarted.forwarder_pid(), signal.SIGSTOP)
+    restarted.hold_still(restarted.forwarder_pid())
     try:
         opening = asyncio.create_task(Client.open(url))
         greeted, _ = await asyncio.wait([opening], timeout=1)
@@ -188,7 +188,7 @@ async def test_what_was_published_meanwhile_reaches_a_program_that_stood_still(
     restarted.wait_until_ready()
     async with one_client_per_worker(restarted.ws_url, 3) as clients:
         still = clients[0].pid if part == "worker" else restarted.forwarder_pid()
-        restarted.kill(still, signal.SIGSTOP)
+        restarted.hold_still(still)
         try:
             for _ in range(10):
                 await clients[1].push()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import signal
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 INTERVAL = 0.05
 """Seconds between two looks at a condition."""
@@ -17,6 +20,21 @@ def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         time.sleep(INTERVAL)
+
+
+def hold_still(pid: int) -> None:
+    """SIGSTOP a process, and wait until each of its threads stands: on a busy machine some run on for a while."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(
+        lambda: all(_stands(thread) for thread in Path(f"/proc/{pid}/task").iterdir()), 10.0, f"{pid} stands still"
+    )
+
+
+def _stands(thread: Path) -> bool:
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:  # it has just ended
+        return False
 
 
 async def until(condition: Callable[[], object | Awaitable[object]], seconds: float, what: str) -> None:

@@ -23,6 +23,8 @@ import pytest
 from cluster.bus import Bus, connect
 from cluster.settings import Settings, environment, load
 
+from ..cluster.waiting import hold_still
+
 PROJECT = Path(__file__).parents[2]
 PATIENT: dict[str, Any] = {"bus_timeout": 30.0}
 """Settings: a slow machine is no reason to give up."""
@@ -108,7 +110,7 @@ class Server(Engine):
 
     def pause(self) -> None:
         assert self.process is not None, "only what runs can be held still"
-        self.process.send_signal(signal.SIGSTOP)
+        hold_still(self.process.pid)
 
     def close(self) -> None:
         super().close()

@@ -21,6 +21,8 @@ from cluster.bus.zmq import ZmqBus
 from cluster.settings import Settings
 from cluster.stream import Position, Publication
 
+from ..cluster.waiting import hold_still
+
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE = 20.0
 """Seconds that anything may take on a busy machine."""
@@ -68,6 +70,11 @@ class ForwarderProcess:
     def signal(self, signum: signal.Signals) -> None:
         assert self._process is not None, "it was not started"
         self._process.send_signal(signum)
+
+    def hold_still(self) -> None:
+        """Stop it until it is sent SIGCONT."""
+        assert self._process is not None, "it was not started"
+        hold_still(self._process.pid)
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""

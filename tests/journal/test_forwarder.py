@@ -131,7 +131,7 @@ class TestKilled:
         """The forwarder stands still: what it was sent it will find when it goes on."""
         async with forwarder.bus(timeout=0.5) as impatient:
             await publish(impatient, "before")
-            forwarder.signal(signal.SIGSTOP)
+            forwarder.hold_still()
             with pytest.raises(PublishError, match="unknown"):
                 await publish(impatient, "same")
             forwarder.signal(signal.SIGCONT)
