@@ -51,7 +51,7 @@ from .channel import encode
 from .declaring import DeclaringHub
 from .errors import BusError, BusUnavailable, ChannelError, PayloadError, ReplyError
 from .hub import check_name, check_public
-from .peers import DisconnectClients, Order, SubscribeClients, Target, UnsubscribeClients
+from .peers import Cleared, DisconnectClients, Order, SubscribeClients, Target, UnsubscribeClients
 from .service import Service
 from .session import codes
 from .session.codes import refused
@@ -142,6 +142,7 @@ def api_router(hub: DeclaringHub, service: Callable[[], Service], census: Callab
             raise
         except BusError as error:
             raise ReplyError(codes.NOT_AVAILABLE.code, str(error)) from None
+        await service().node.say(Cleared(request.channel))
         return _result({})
 
     @router.post("/subscribe", response_model=Reply[Empty])

@@ -187,6 +187,12 @@ class Hub:
         live.detach(subscriber)
         self._release(live)
 
+    def forget(self, channel: str) -> None:
+        """Let go of this worker's own copy of what was published on `channel`: for the past the bus is asked."""
+        live = self._channels.get(channel)
+        if live is not None and live.cursor is not None:
+            live.log.restart(live.position.offset)
+
     async def keep_subscribed(self, channel: str, subscriber: Subscriber) -> None:
         """Subscribe, and try again for as long as the bus cannot be reached."""
         await _until_answered(lambda: self.subscribe(channel, subscriber), f"subscribing to {channel!r}")

@@ -17,6 +17,7 @@ from .hub import Hub
 from .peers import (
     Alive,
     Answer,
+    Cleared,
     DisconnectClients,
     Emulated,
     Leaving,
@@ -230,6 +231,8 @@ class Node(Subscriber):
                 for client in self.clients.matching(message.target):
                     for channel in [message.channel] if message.channel else list(client.channels):
                         client.unsubscribe(channel, UNSUBSCRIBED)
+            case Cleared():
+                self._hub.forget(message.channel)
             case MessageClients():
                 for client in self.clients.matching(message.target):
                     client.message(message.data)

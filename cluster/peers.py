@@ -80,6 +80,12 @@ class MessageClients(msgspec.Struct, array_like=True, tag="message"):
     data: bytes
 
 
+class Cleared(msgspec.Struct, array_like=True, tag="cleared"):
+    """The history of a channel was let go of: workers have no use for their own copies."""
+
+    channel: str
+
+
 class Survey(msgspec.Struct, array_like=True, tag="survey"):
     """Asks every worker `question`; answers go to the inbox of `asker`."""
 
@@ -118,6 +124,7 @@ Message = (
     | UnsubscribeClients
     | SubscribeClients
     | MessageClients
+    | Cleared
     | Survey
     | Answer
     | Emulated

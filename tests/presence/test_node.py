@@ -7,9 +7,18 @@ from collections.abc import Collection
 
 import pytest
 
+from cluster.audience import Subscriber
 from cluster.errors import PublishError
 from cluster.node import KEPT, PART_BYTES
-from cluster.peers import DisconnectClients, Message, MessageClients, SubscribeClients, Target, UnsubscribeClients
+from cluster.peers import (
+    Cleared,
+    DisconnectClients,
+    Message,
+    MessageClients,
+    SubscribeClients,
+    Target,
+    UnsubscribeClients,
+)
 from cluster.session.commands import Disconnect, Unsubscribe
 
 from ..cluster.waiting import until
@@ -46,6 +55,13 @@ class Client:
 
     def message(self, data: bytes) -> None:
         self.messages.append(data)
+
+
+class Reader(Subscriber):
+    """Subscribed to a channel, whatever comes."""
+
+    def deliver(self, frame: object) -> None:
+        pass
 
 
 async def carried_out(order: Message, by: Worker, *everywhere: Worker) -> None:
@@ -181,6 +197,18 @@ async def test_who_does_not_answer_is_left_out(monkeypatch: pytest.MonkeyPatch) 
         two.bus.loses = lambda publication: publication.channel == "/cluster/nodes"
         monkeypatch.setattr(two.bus, "history", lambda *arguments: asyncio.Event().wait())
         assert (await one.node.survey("?")).keys() == {one.node.id, three.node.id}
+
+
+async def test_a_history_that_was_removed_is_no_worker_s_to_give() -> None:
+    """Each that has the channel keeps what was published lately for those who come back."""
+    async with workers(2) as (one, two):
+        await two.hub.subscribe("room", Reader())
+        before = await one.hub.publish_bytes("room", b"1")
+        await one.hub.publish_bytes("room", b"2")
+        assert (await two.hub.catch_up("room", Reader(), before, limit=10)).recovered
+        await one.bus.clear("room")
+        await carried_out(Cleared("room"), one, one, two)
+        assert not (await two.hub.catch_up("room", Reader(), before, limit=10)).recovered
 
 
 async def test_a_worker_that_has_left_says_nothing_more() -> None:

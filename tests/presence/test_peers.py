@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cluster.peers import (
     Alive,
+    Cleared,
     DisconnectClients,
     Emulated,
     Message,
@@ -111,6 +112,7 @@ def test_who_leaves_is_forgotten_and_not_found_to_be_gone() -> None:
         SubscribeClients(Target("ann"), "room", since=Position("e", 3), presence=False, info=b"\xff"),
         UnsubscribeClients(Target("ann", session="s"), "room"),
         MessageClients(Target("ann"), b"{}"),
+        Cleared("room"),
         Emulated("s", b"\xff\x00"),
     ],
     ids=lambda message: type(message).__name__,
