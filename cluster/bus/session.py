@@ -17,7 +17,7 @@ from ..stream import Position, Publication, Retention, beacon
 from ..wire import encode_item
 from .base import Bus
 from .inbox import Inbox
-from .outbox import Outbox, Outgoing, cancelled
+from .outbox import Outbox, Outgoing, cancelled, end_if_cancelled
 
 logger = logging.getLogger(__name__)
 
@@ -153,6 +153,10 @@ class SessionBus(Bus):
         while True:
             try:
                 await self._session()
+            except asyncio.CancelledError:
+                # A client library may cancel what it was waited for: then only this session is over.
+                end_if_cancelled()
+                self._complain(BusUnavailable("the connection was lost"))
             except Exception as error:
                 if self._ready.is_set():
                     pause = FIRST_PAUSE
