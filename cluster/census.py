@@ -7,7 +7,6 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Collection
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import msgspec
@@ -15,6 +14,7 @@ import psutil
 
 from .connection import Connection
 from .node import Node
+from .version import version
 
 CHANNELS = "channels"
 WORKER = "worker"
@@ -70,7 +70,7 @@ class Census:
         with self._process.oneshot():
             return Worker(
                 name=f"{socket.gethostname()}:{os.getpid()}",
-                version=VERSION,
+                version=version(),
                 clients=len(self._node.clients) + len(self._connections),
                 users=self._node.clients.users,
                 subscriptions=channels.total(),
@@ -79,14 +79,3 @@ class Census:
                 cpu_percent=self._process.cpu_percent(),
                 rss_bytes=self._process.memory_info().rss,
             )
-
-
-def _version() -> str:
-    try:
-        return version("fastapi-websocket-sync")
-    except PackageNotFoundError:
-        return ""
-
-
-VERSION = _version()
-"""Of this package; empty when it runs from a directory without having been installed."""

@@ -45,7 +45,7 @@ def nginx_program() -> str:
 def run_nginx(run_dir: Path) -> NoReturn:
     """Become nginx, with the rendered configuration; every line it writes begins with `nginx`."""
     program = nginx_program()
-    _end_leftovers(run_dir / "nginx.pid")
+    end_leftovers(run_dir / "nginx.pid")
     die_with_parent(run_dir)
     relay = subprocess.Popen(["sed", "-u", "s/^/nginx /"], stdin=subprocess.PIPE)
     assert relay.stdin is not None, "a pipe was asked for"
@@ -54,7 +54,7 @@ def run_nginx(run_dir: Path) -> NoReturn:
     os.execv(program, [program, "-p", str(run_dir), "-c", str(run_dir / "nginx.conf"), "-e", "stderr"])
 
 
-def _end_leftovers(pidfile: Path) -> None:
+def end_leftovers(pidfile: Path) -> None:
     """End the workers of a master that was killed: they live on, hold the port and serve stale sockets.
 
     supervisord gives each program a process group of its own, named by the pid it had.

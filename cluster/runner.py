@@ -24,7 +24,7 @@ from .control import Reach, is_running
 from .directory import prepare_directory
 from .errors import ConfigurationError
 from .ports import free_block, is_free, worker_ports, worker_socket
-from .process import nginx_program
+from .process import end_leftovers, nginx_program
 from .render import Place, nginx_conf, supervisord_conf
 from .settings import Settings, environment
 
@@ -55,6 +55,8 @@ def up(settings: Settings) -> int:
         print(f"with the buttons that restart and kill: {url}/#token={settings.admin_token}", flush=True)
     _reopenable_output()
     _supervise(run_dir / "supervisord.conf")
+    # nginx that was killed just before has left its workers, and nobody came to end them.
+    end_leftovers(run_dir / "nginx.pid")
     return 1 if (run_dir / "fatal").exists() else 0
 
 
