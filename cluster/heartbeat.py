@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import socket
@@ -12,22 +11,15 @@ from collections.abc import Callable
 import psutil
 from pydantic import ValidationError
 
-from .audience import Subscriber
-from .errors import BusError
 from .hub import Hub
+from .peers import Alive, Message
 from .roster import Roster, WorkerReport
-from .stream import Publication, Retention
 
 logger = logging.getLogger(__name__)
 
-CHANNEL = "/cluster/workers"
-"""Channel of the reports. Names that begin with `/` are the cluster's own."""
 
-FORGET = Retention(0, 0)
-
-
-class Heartbeat(Subscriber):
-    """Reports this process over the bus and listens to the others. Also a subscriber of its channel."""
+class Heartbeat:
+    """What goes with this worker's signs of life, and what came with the others'. An observer of the node."""
 
     def __init__(self, hub: Hub, interval: float, describe: Callable[[], tuple[bool, int]]) -> None:
         """`describe` gives readiness and the number of connections; `interval` is in seconds."""
@@ -44,30 +36,13 @@ class Heartbeat(Subscriber):
         """All workers known, this one included."""
         return self._roster.workers(time.monotonic())
 
-    async def run(self) -> None:
-        """Report until cancelled."""
-        await self._hub.keep_subscribed(CHANNEL, self)
-        while True:
-            await self._publish(leaving=False)
-            await asyncio.sleep(self._interval)
-
-    async def leave(self) -> None:
-        """Say that this worker goes."""
-        await self._publish(leaving=True)
-
-    async def _publish(self, *, leaving: bool) -> None:
-        report = self._report(leaving).model_dump_json().encode()
-        try:
-            await self._hub.publish_bytes(CHANNEL, report, retention=FORGET)
-        except BusError as error:
-            logger.warning("not reported: %s", error)
-
-    def _report(self, leaving: bool) -> WorkerReport:
+    def report(self) -> bytes:
+        """How this worker is now, a `WorkerReport` as JSON."""
         ready, connections = self._describe()
         if self._port is None:
             self._port = _listening_port(self._process)
         with self._process.oneshot():
-            return WorkerReport(
+            report = WorkerReport(
                 host=self.host,
                 pid=os.getpid(),
                 port=self._port,
@@ -81,16 +56,24 @@ class Heartbeat(Subscriber):
                 cpu_percent=self._process.cpu_percent(),
                 rss_bytes=self._process.memory_info().rss,
                 interval=self._interval,
-                leaving=leaving,
             )
+        return report.model_dump_json().encode()
 
-    def deliver(self, frame: Publication) -> None:
+    def heard(self, message: Message) -> None:
+        if not isinstance(message, Alive) or not message.report:
+            return
         try:
-            report = WorkerReport.model_validate_json(frame.data or b"")
+            report = WorkerReport.model_validate_json(message.report)
         except ValidationError as error:
             logger.warning("unreadable report of a worker: %s", error)
             return
-        self._roster.take(report, time.monotonic())
+        self._roster.take(message.node, report, time.monotonic())
+
+    def gone(self, node: str) -> None:
+        self._roster.forget(node)
+
+    def lost(self) -> None:
+        pass
 
 
 def _listening_port(process: psutil.Process) -> int | None:

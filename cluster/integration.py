@@ -83,9 +83,9 @@ class Hub(DeclaringHub):
         self.draining = False
         await self.start()
         self.events.enter()
-        self.spawn(self.heartbeat.run(), "heartbeat")
         self._application.bind(app)
-        node = Node(self, self.settings.heartbeat_interval)
+        node = Node(self, self.settings.heartbeat_interval, self.heartbeat.report)
+        node.observers.append(self.heartbeat)
         exchange = Exchange(node)
         self._service = service.Service(self, node, exchange, self._application, client_limits(self.settings))
         self._census = Census(node, self.connections)
@@ -106,7 +106,6 @@ class Hub(DeclaringHub):
                 async with asyncio.timeout(self.settings.shutdown_grace / 4):
                     await self.flush()
                     await node.leave()
-                    await self.heartbeat.leave()
             await self.stop()
             self._loop = self._service = None
 

@@ -70,8 +70,8 @@ class Node(Subscriber):
     worker starts to serve, not before: processes that are forked must not share an id.
     """
 
-    def __init__(self, hub: Hub, interval: float) -> None:
-        """`interval`: seconds between two signs of life."""
+    def __init__(self, hub: Hub, interval: float, report: Callable[[], bytes] = bytes) -> None:
+        """`interval`: seconds between two signs of life. `report` makes what goes with each of them."""
         self.id = secrets.token_hex(8)
         self.peers = Peers(self.id, interval)
         self.clients = Clients()
@@ -80,6 +80,7 @@ class Node(Subscriber):
         """Version of what this worker has told of its clients; told with each sign of life."""
         self._hub = hub
         self._interval = interval
+        self._report = report
         self._questions: dict[str, Callable[[], bytes]] = {}
         self._surveys: dict[int, _Answers] = {}
         self._numbers = itertools.count(1)
@@ -263,7 +264,7 @@ class Node(Subscriber):
         return await self._hub.bus.publish(channel, encode(message), id=id, retention=KEPT)
 
     def _sign_of_life(self) -> Alive:
-        return Alive(self.id, self._interval, self.presence)
+        return Alive(self.id, self._interval, self.presence, self._report())
 
     def _has_reached(self, position: Position) -> bool:
         return self._position.epoch == position.epoch and self._position.offset >= position.offset

@@ -17,11 +17,13 @@ count as 0.25 s at least, as it takes to answer, and as 1 s at most."""
 
 
 class Alive(msgspec.Struct, array_like=True, tag="alive"):
-    """Said every `interval` seconds. `presence` is the version of what it has told of its clients."""
+    """Said every `interval` seconds. `presence` is the version of what it has told of its clients; `report`: what
+    people want to know of it, a `WorkerReport`."""
 
     node: str
     interval: float
     presence: int
+    report: bytes = b""
 
 
 class Leaving(msgspec.Struct, array_like=True, tag="leaving"):

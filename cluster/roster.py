@@ -11,7 +11,7 @@ MISSED_REPORTS = 3.5
 
 
 class WorkerReport(BaseModel):
-    """What a worker says of itself, once per heartbeat interval."""
+    """What a worker says of itself with each sign of life."""
 
     model_config = ConfigDict(extra="ignore", json_schema_serialization_defaults_required=True)
 
@@ -28,7 +28,6 @@ class WorkerReport(BaseModel):
     cpu_percent: float = Field(description="Share of one core since its last report.")
     rss_bytes: int = Field(description="Resident memory.")
     interval: float = Field(description="Seconds until its next report.")
-    leaving: bool = Field(False, description="Its last report.")
 
 
 class ClusterReport(BaseModel):
@@ -46,20 +45,20 @@ class Roster:
     """Reports by worker; who has not reported for a while is left out."""
 
     def __init__(self) -> None:
-        self._reports: dict[tuple[str, int], tuple[float, WorkerReport]] = {}
+        self._reports: dict[str, tuple[float, WorkerReport]] = {}
 
-    def take(self, report: WorkerReport, now: float) -> None:
-        """Remember a worker's newest report, received at `now` (seconds)."""
-        key = (report.host, report.pid)
-        if report.leaving:
-            self._reports.pop(key, None)
-        else:
-            self._reports[key] = (now, report)
+    def take(self, node: str, report: WorkerReport, now: float) -> None:
+        """Remember the newest report of worker `node`, received at `now` (seconds)."""
+        self._reports[node] = (now, report)
+
+    def forget(self, node: str) -> None:
+        """This worker is no more."""
+        self._reports.pop(node, None)
 
     def workers(self, now: float) -> list[WorkerReport]:
         """The workers there are at `now`, by host and port."""
-        gone = [key for key, (at, report) in self._reports.items() if now - at > report.interval * MISSED_REPORTS]
-        for key in gone:
-            del self._reports[key]
+        gone = [node for node, (at, report) in self._reports.items() if now - at > report.interval * MISSED_REPORTS]
+        for node in gone:
+            del self._reports[node]
         reports = [report for _, report in self._reports.values()]
         return sorted(reports, key=lambda report: (report.host, report.port or 0, report.pid))

@@ -67,7 +67,7 @@ def status_router(hub: Hub) -> APIRouter:
 
     @router.get("/api/cluster")
     async def cluster() -> ClusterReport:
-        """The workers of the cluster, as the worker that answers knows them from their heartbeats."""
+        """The workers of the cluster, as the worker that answers knows them from their signs of life."""
         return ClusterReport(
             answered_by=os.getpid(),
             host=hub.heartbeat.host,

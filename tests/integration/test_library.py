@@ -29,6 +29,7 @@ from cluster import (
     Retention,
     dispatch,
 )
+from cluster.peers import Alive
 from tests.cluster.waiting import until
 
 from .serving import serving
@@ -363,6 +364,14 @@ async def test_workers_know_of_each_other() -> None:
 
         async def known() -> bool:
             report = (await client.get(f"http://{host}/api/cluster")).json()
-            return len(report["workers"]) == 1 and two.heartbeat.workers()[0].pid == report["answered_by"]
+            pids = [worker["pid"] for worker in report["workers"]]
+            return pids == [report["answered_by"]] * 2 == [worker.pid for worker in two.heartbeat.workers()]
 
-        await until(known, SECONDS, "this process is listed, once")
+        await until(known, SECONDS, "both, which share this process, are listed")
+
+
+async def test_a_report_of_a_worker_that_cannot_be_read_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    hub = a_hub("unreadable")
+    hub.heartbeat.heard(Alive("another", 1.0, 0, b"{"))
+    assert hub.heartbeat.workers() == []
+    assert "unreadable report" in caplog.text

@@ -41,7 +41,7 @@ export interface ClusterReport {
   events: ProcessEvent[];
 }
 /**
- * What a worker says of itself, once per heartbeat interval.
+ * What a worker says of itself with each sign of life.
  */
 export interface WorkerReport {
   host: string;
@@ -90,10 +90,6 @@ export interface WorkerReport {
    * Seconds until its next report.
    */
   interval: number;
-  /**
-   * Its last report.
-   */
-  leaving: boolean;
 }
 /**
  * One process under supervisord, with its children: nginx works in some.

@@ -18,7 +18,6 @@ function report(pids: number[], uptime: number, delivered: number): ClusterRepor
     cpu_percent: 0,
     rss_bytes: 0,
     interval: 1,
-    leaving: false,
   }));
   const processes = pids.map((pid, index) => ({
     name: `api-${index}`,

@@ -15,7 +15,6 @@ const worker = (more: Partial<WorkerReport>): WorkerReport => ({
   cpu_percent: 5,
   rss_bytes: 100,
   interval: 1,
-  leaving: false,
   ...more,
 });
 const process = (more: Partial<ProcessReport>): ProcessReport => ({
