@@ -12,11 +12,12 @@ from typing import Any, Self
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from .waiting import until
+
 SECONDS = 20.0
 """How long a client waits for what it expects."""
 AT_ONCE = 4
-ATTEMPTS = 50
-"""Connections opened at once, and how many times, until every worker has a client."""
+"""Connections opened at once, again and again until every worker has a client."""
 
 
 class Client:
@@ -79,17 +80,19 @@ async def one_client_per_worker(url: str, workers: int) -> AsyncIterator[list[Cl
     """Connect to `url` until `workers` different processes have answered; one client of each, by PID."""
     found: dict[int, Client] = {}
     others: list[Client] = []
+
+    async def everyone() -> bool:
+        # All stay open until the end: a balancer that counts connections then moves on to the next worker.
+        for client in await asyncio.gather(*(Client.open(url) for _ in range(AT_ONCE))):
+            others.append(client)
+            found.setdefault(client.pid, client)
+        return len(found) == workers
+
     try:
-        for _ in range(ATTEMPTS):
-            # All stay open until the end: a balancer that counts connections then moves on to the next worker.
-            for client in await asyncio.gather(*(Client.open(url) for _ in range(AT_ONCE))):
-                others.append(client)
-                found.setdefault(client.pid, client)
-            if len(found) >= workers:
-                break
+        # A worker that has just started may come to take connections later than the others.
+        await until(everyone, SECONDS, f"{workers} workers answer")
         chosen = [found[pid] for pid in sorted(found)]
         await close_all(client for client in others if client not in chosen)
-        assert len(chosen) == workers, f"{workers} workers were expected, {sorted(found)} answered"
         yield chosen
     finally:
         await close_all(others)

@@ -218,6 +218,8 @@ async def test_the_clients_of_a_killed_worker_leave_and_join_again(world: World)
     for who in (bob, ann):
         await who.subscribe("meeting")
     first = ann.client_id
+    for who in (bob, ann):
+        await who.told("join", channel="meeting", info={"client": first, "user": "ann"})
     world.cluster.kill(worker)
     await bob.told("leave", channel="meeting", info={"client": first, "user": "ann"})
     await ann.told("join", channel="meeting", times=2)
