@@ -7,6 +7,7 @@ from fastapi import FastAPI, WebSocket
 from cluster import Hub
 
 hub = Hub.from_env()
+hub.channel("c{number}", recovery="stream", allow_subscribe="anyone", allow_publish="anyone")
 app = FastAPI(lifespan=hub.lifespan)
 app.include_router(hub.router)
 

@@ -5,41 +5,66 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from typing import NamedTuple
 
 from tests.cluster.harness import RunningCluster
 
 from .scenario import Scenario
-from .server import Endpoint, Server
+from .server import PAYLOAD, Endpoint, Server
 
 APP = "tests.benchmarks.app:app"
 WORKERS = 2
 UNLIMITED = 1_000_000
 
 
+class Way(NamedTuple):
+    """How clients come to ours. `upstream`: how nginx reaches the workers; None: clients do without nginx.
+    `sdk`: they speak the client protocol.
+    """
+
+    title: str
+    how: str
+    upstream: str | None = None
+    sdk: bool = False
+
+
+WAYS = {
+    "ours": Way("ours", "clients connect to the workers' ports"),
+    "ours-sdk": Way("ours, SDK clients", "clients of the client protocol at the workers' ports", sdk=True),
+    "ours-nginx": Way("ours, through nginx", "nginx", "port"),
+    "ours-nginx-socket": Way("ours, through nginx and Unix sockets", "nginx, UPSTREAM=socket", "socket"),
+}
+
+CONNECT = '{"id":1,"connect":{}}'
+SUBSCRIBE = '{"id":2,"subscribe":{"channel":"c{g}"}}'
+PUBLISH = '{"id":3,"publish":{"channel":"c{g}","data":' + PAYLOAD + "}}"
+
+
 class Ours(Server):
-    """Clients connect to the workers' own ports; or through nginx, which reaches the workers by `upstream`."""
+    """`name` is one of `WAYS`."""
 
     fast = True
-    named = True
 
-    def __init__(self, upstream: str | None = None) -> None:
-        self._upstream = upstream
-        self.name, self.title, through = {
-            None: ("ours", "ours", "clients connect to the workers' ports"),
-            "port": ("ours-nginx", "ours, through nginx", "nginx"),
-            "socket": ("ours-nginx-socket", "ours, through nginx and Unix sockets", "nginx, UPSTREAM=socket"),
-        }[upstream]
-        self.how = f"`cluster up`: {WORKERS} workers, forwarder with its journal; {through}"
+    def __init__(self, name: str = "ours") -> None:
+        self._way = WAYS[name]
+        self.name = name
+        self.title = self._way.title
+        self.named = not self._way.sdk
+        self.how = f"`cluster up`: {WORKERS} workers, forwarder with its journal; {self._way.how}"
 
     def prepare(self) -> str:
         return f"{version('fastapi-websocket-sync')}, uvicorn {version('uvicorn')}, uvloop {version('uvloop')}"
 
     @contextmanager
     def running(self, scenario: Scenario) -> Iterator[Endpoint]:
-        with cluster(WORKERS, self._upstream) as running:
+        with cluster(WORKERS, self._way.upstream) as running:
             workers = range(running.port + 1, running.port + 1 + WORKERS)
-            ports = [running.port] if self._upstream else workers
-            yield Endpoint(ports, processes(running), publish_path="/pub?channel=c{g}")
+            ports = [running.port] if self._way.upstream else workers
+            if self._way.sdk:
+                path, hello = "/connection/websocket", [CONNECT, SUBSCRIBE]
+                yield Endpoint(ports, processes(running), path, hello=hello, publish_hello=hello[:1], frame=PUBLISH)
+            else:
+                yield Endpoint(ports, processes(running), publish_path="/pub?channel=c{g}")
 
 
 def cluster(workers: int, upstream: str | None = None) -> RunningCluster:

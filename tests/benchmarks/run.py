@@ -16,12 +16,12 @@ from math import inf
 from pathlib import Path
 
 from .build import REPOSITORY, RESULTS
-from .floor import Floor
+from .floor import RULES, Floor
 from .forwarder import measure_stages
 from .idle import measure_idle
 from .load import LoadError
 from .machine import description
-from .ours import Ours
+from .ours import WAYS, Ours
 from .peers import PEERS
 from .plot import svg
 from .profile import profiled
@@ -57,8 +57,9 @@ def main() -> int:
         quick=arguments.quick,
         load_before=os.getloadavg()[0],
     )
-    references = [Floor(), Ours()]
-    others: list[Server] = [Floor("floor-ours"), Floor("floor-10ms"), Ours("port"), Ours("socket"), *PEERS]
+    floors, ours = map(Floor, RULES), map(Ours, WAYS)
+    references: list[Server] = [next(floors), next(ours)]
+    others: list[Server] = [*floors, *ours, *PEERS]
     chosen = arguments.servers or (QUICK_SERVERS if arguments.quick else None)
     if chosen is not None:
         others = [server for server in others if server.name in chosen]
