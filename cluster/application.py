@@ -109,7 +109,7 @@ class Application:
                     subs={**known.subs, **{name: Grant(self._offered(name)) for name in welcome.channels}},
                 )
         if identity is None:
-            raise closing(codes.CLOSE_BAD_REQUEST)
+            raise closing(codes.CLOSE_BAD_REQUEST, "a token is needed")
         return identity
 
     async def authorize(

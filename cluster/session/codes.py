@@ -51,6 +51,6 @@ def refused(error: Error, message: str = "") -> ReplyError:
     return ReplyError(error.code, message or error.message, temporary=error.temporary)
 
 
-def closing(why: Disconnect) -> Disconnection:
-    """One of the protocol's reasons to close, to be raised."""
-    return Disconnection(why.code, why.reason)
+def closing(why: Disconnect, reason: str = "") -> Disconnection:
+    """One of the protocol's codes to close with, to be raised; `reason` says more than its own."""
+    return Disconnection(why.code, reason or why.reason)

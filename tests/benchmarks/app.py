@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from fastapi import FastAPI, WebSocket
 
-from cluster import Hub
+from cluster import Hub, Welcome
 
 hub = Hub.from_env()
 hub.channel("c{number}", recovery="stream", allow_subscribe="anyone", allow_publish="anyone")
+
+
+@hub.on_connect
+def welcome() -> Welcome:
+    """Clients of the client protocol need no token here."""
+    return Welcome()
+
+
 app = FastAPI(lifespan=hub.lifespan)
 app.include_router(hub.router)
 

@@ -306,7 +306,7 @@ async def test_who_has_no_good_token_stays_away(world: World, transport: Transpo
     await forger.told("disconnected", code=3500, reason="invalid token")
     nobody = world.person("", transport, getToken=None)
     await nobody.begin_to_connect()
-    await nobody.told("disconnected", code=3501, reason="bad request")
+    await nobody.told("disconnected", code=3501, reason="a token is needed")
 
 
 @transports

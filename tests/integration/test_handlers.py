@@ -260,7 +260,7 @@ class TestConnect:
             with pytest.raises(Ended) as ended:
                 async with opened(host):
                     pass
-        assert ended.value.code == 3501
+        assert (ended.value.code, ended.value.reason) == (3501, "a token is needed")
 
     async def test_a_function_may_let_the_anonymous_in(self, hub: Hub) -> None:
         @hub.on_connect
