@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 
 def groups(references: Sequence[Server], others: Sequence[Server]) -> Iterator[list[Server]]:
     """The references, some others, the references again, others: what is compared runs close together."""
-    for start in range(0, len(others), GROUP):
+    for start in range(0, max(len(others), 1), GROUP):
         yield [*references, *others[start : start + GROUP]]
 
 
