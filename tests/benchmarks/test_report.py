@@ -156,4 +156,5 @@ def test_every_few_servers_the_references_are_measured_again(count: int) -> None
     references, others = [Floor(), Ours()], list(PEERS[:count])
     found = list(groups(references, others))
     assert [server for group in found for server in group[2:]] == others
-    assert all(group[:2] == references and 3 <= len(group) <= 6 for group in found)
+    assert found
+    assert all(group[:2] == references and len(group) <= 6 for group in found)
