@@ -192,10 +192,12 @@ class Hub(DeclaringHub):
 
 def client_limits(settings: Settings) -> service.ServiceLimits:
     """What a client of the client protocol may cost."""
+    burst = settings.messages_per_second * 10
     session = SessionLimits(
         max_channels=settings.max_channels_per_client,
+        max_pending=int(burst),  # what may be sent at once may wait
         rate=settings.messages_per_second,
-        burst=settings.messages_per_second * 10,
+        burst=burst,
         stale=settings.connect_timeout,
         ping=settings.ping_interval,
         # An answer must be due before the next ping.

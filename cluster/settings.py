@@ -52,7 +52,8 @@ class Settings(BaseSettings):
     )
     admin_token: str | None = Field(
         None,
-        description="Secret for `cluster verify`. Default: made up at each start, kept in the run directory.",
+        description="Secret for `cluster verify` and for restarting or killing processes over HTTP. Default: made up "
+        "at each start, kept in the run directory.",
     )
     shutdown_grace: Seconds = Field(10.0, description="Seconds a worker has to finish when it is told to stop.")
 
@@ -103,8 +104,10 @@ class Settings(BaseSettings):
     max_invalid_messages: Count = Field(
         10, description="Unusable messages in a row after which a client is closed with 1008."
     )
-    messages_per_second: Annotated[float, Field(gt=0)] = Field(
-        200.0, description="Messages a client may send per second, ten times as many at once; then 1008."
+    messages_per_second: Annotated[float, Field(ge=1)] = Field(
+        200.0,
+        description="Messages a client may send per second, ten times as many at once; then 1008, or 3013 to a client "
+        "of the client protocol.",
     )
     client_queue_bytes: Annotated[int, Field(ge=1024)] = Field(
         1024 * 1024, description="Bytes waiting for one client; at more it is closed with 3008."
@@ -144,7 +147,7 @@ class Settings(BaseSettings):
         "Those of this machine are not counted. 0: any number, for example behind another proxy.",
     )
     heartbeat_interval: Seconds = Field(
-        1.0, description="Seconds between the reports by which workers know of each other."
+        1.0, description="Seconds between the signs of life by which workers know of each other."
     )
 
     @property

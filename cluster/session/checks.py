@@ -31,7 +31,7 @@ class SessionLimits(NamedTuple):
 
     max_channels: int = 128
     max_name: int = 255
-    max_pending: int = 1000
+    max_pending: int = 2000
     """Commands waiting for the one before them."""
     rate: float = 200.0
     """Commands per second, `burst` of them at once."""

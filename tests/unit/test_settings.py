@@ -84,7 +84,7 @@ def test_a_variable_of_another_program_does_no_harm(monkeypatch: pytest.MonkeyPa
         ("HISTORY_SIZE", "1000001", "less than or equal to 1000000"),
         ("MAX_MESSAGE_BYTES", "16777217", "less than or equal to 16777216"),
         ("CLIENT_QUEUE_BYTES", "1023", "greater than or equal to 1024"),
-        ("MESSAGES_PER_SECOND", "0", "greater than 0"),
+        ("MESSAGES_PER_SECOND", "0.5", "greater than or equal to 1"),
     ],
 )
 def test_a_bad_value_is_told_with_its_variable_and_what_is_allowed(
