@@ -122,7 +122,8 @@ def _arguments(endpoint: Endpoint, scenario: Scenario, seconds: float, pids: lis
     arguments += ["--seconds", f"{seconds:g}", "--warmup", f"{WARM_UP:g}"]
     arguments += ["--drain", f"{DRAIN:g}", "--drain-max", f"{PATIENCE:g}", "--fanout", str(scenario.fanout)]
     arguments += ["--server-pids", ",".join(map(str, pids))]
-    arguments += ["--publish-frame", endpoint.frame, "--number-from", str(FIRST_NUMBER)]
+    frame = endpoint.frame if scenario.talkers else endpoint.publish_frame or endpoint.frame
+    arguments += ["--publish-frame", frame, "--number-from", str(FIRST_NUMBER)]
     arguments += ["--count-substr", STAMP, "--ts-key", STAMP]
     for port in endpoint.ports:
         arguments += ["--port", str(port)]

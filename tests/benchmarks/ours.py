@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -60,11 +61,10 @@ class Ours(Server):
         with cluster(WORKERS, self._way.upstream) as running:
             workers = range(running.port + 1, running.port + 1 + WORKERS)
             ports = [running.port] if self._way.upstream else workers
+            endpoint = Endpoint(ports, processes(running), publish_path="/pub?channel=c{g}", publish_frame=PAYLOAD)
             if self._way.sdk:
-                path, hello = "/connection/websocket", [CONNECT, SUBSCRIBE]
-                yield Endpoint(ports, processes(running), path, hello=hello, publish_hello=hello[:1], frame=PUBLISH)
-            else:
-                yield Endpoint(ports, processes(running), publish_path="/pub?channel=c{g}")
+                endpoint = replace(endpoint, path="/connection/websocket", hello=(CONNECT, SUBSCRIBE), frame=PUBLISH)
+            yield endpoint
 
 
 def cluster(workers: int, upstream: str | None = None) -> RunningCluster:

@@ -24,13 +24,15 @@ class Unavailable(Exception):
 class Endpoint:
     """Where a running server takes clients, and how the load client talks to it; `{g}` is a channel's number.
 
-    `processes` are all its processes, by what they do.
+    `processes` are all its processes, by what they do. `frame`: what a client sends to publish; `publish_frame`: what
+    a publisher that is no client does, at `publish_path`, where that is different.
     """
 
     ports: Sequence[int]
     processes: Mapping[str, Sequence[int]]
     path: str = "/ws?channel=c{g}"
     publish_path: str | None = None
+    publish_frame: str | None = None
     hello: Sequence[str] = ()
     publish_hello: Sequence[str] = ()
     frame: str = PAYLOAD

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from msgspec.structs import replace
 
 from .floor import Floor
 from .load import Measurement
@@ -16,9 +20,9 @@ from .profile import summary
 from .ratios import cpu, of, ratio
 from .report import markdown, profiles
 from .results import Idle, Results, load
-from .scenario import PAYLOAD_BYTES
-from .schedule import groups
-from .server import FIRST_NUMBER, PAYLOAD
+from .scenario import PAYLOAD_BYTES, SCENARIOS, Scenario
+from .schedule import Schedule, groups
+from .server import FIRST_NUMBER, PAYLOAD, Endpoint, Server
 from .targets import targets
 
 
@@ -158,3 +162,29 @@ def test_every_few_servers_the_references_are_measured_again(count: int) -> None
     assert [server for group in found for server in group[2:]] == others
     assert found
     assert all(group[:2] == references and len(group) <= 6 for group in found)
+
+
+class Instant(Server):
+    """Needs nothing to run."""
+
+    name = title = how = "instant"
+
+    @contextmanager
+    def running(self, scenario: Scenario) -> Iterator[Endpoint]:
+        yield Endpoint([], {})
+
+
+@pytest.mark.parametrize(
+    ("loads", "tries", "kept"),
+    [([0.02, 0.0], 3, 0.02), ([0.5, 0.05, 0.0], 3, 0.05), ([0.5, 0.3, 0.4], 3, 0.3), ([0.5, 0.0], 1, 0.5)],
+)
+def test_what_others_disturbed_is_measured_again(
+    monkeypatch: pytest.MonkeyPatch, loads: list[float], tries: int, kept: float
+) -> None:
+    found = [replace(measured("instant", 1.0), foreign=load) for load in loads]
+    monkeypatch.setattr("tests.benchmarks.schedule.measure", lambda *_, **__: found.pop(0))
+    kept_of_all = results()
+    Schedule(kept_of_all, [], [Instant()], lambda text: None, tries=tries).run(
+        SCENARIOS[:1], seconds=1, rounds=1, deadline=inf
+    )
+    assert [each.foreign for each in kept_of_all.measurements] == [kept]
