@@ -17,6 +17,8 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 FORMAT = "{asctime}.{msecs:03.0f} {levelname:<7} {name} {message}"
 MAX_REQUEST_ID = 64
+INVALID_TEXT = "Invalid UTF-8 sequence received from client."
+"""How uvicorn says it, with a traceback."""
 ASKED_OFTEN = ("/healthz", "/readyz", "/api/cluster")
 
 
@@ -40,6 +42,7 @@ def configure(program: str, level: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).setLevel(level.upper())
     logging.getLogger("uvicorn.access").addFilter(_is_news)
+    logging.getLogger("uvicorn.error").addFilter(_without_traceback)
 
     # One line per WebSocket frame or per scheduled callback is more than anyone debugging an application wants.
     for name in ("websockets", "asyncio"):
@@ -50,6 +53,15 @@ def _is_news(record: logging.LogRecord) -> bool:
     """Not what every check and every open page asks for once a second."""
     args = record.args if isinstance(record.args, tuple) else ()
     return not (len(args) == 5 and args[1] == "GET" and args[2] in ASKED_OFTEN and args[4] == 200)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Text of a client that is no UTF-8 is a line: it is the client's mistake, and any client can repeat it."""
+    if record.msg != INVALID_TEXT:
+        return True
+    record.exc_info = None
+    record.levelno, record.levelname = logging.INFO, "INFO"
+    return logging.getLogger(record.name).isEnabledFor(record.levelno)
 
 
 class RequestIds:

@@ -8,8 +8,9 @@ from contextlib import suppress
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from .client import Client
+from .client import SECONDS, Client
 from .harness import RunningCluster
+from .waiting import until
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,14 @@ async def test_a_binary_message_closes_with_1003(demo: RunningCluster) -> None:
         await client.socket.send(b'{"sent_message_type": "user-initiated"}')
         code, reason = await client.closed()
         assert (code, bool(reason)) == (1003, True)
+
+
+async def test_text_that_is_no_utf_8_closes_with_1007_and_is_a_line_of_the_log(demo: RunningCluster) -> None:
+    async with await Client.open(demo.ws_url) as client:
+        await client.socket.send(b"\xff", text=True)
+        assert (await client.closed())[0] == 1007
+    await until(lambda: "Invalid UTF-8" in demo.output(), SECONDS, "it is in the log")
+    assert "UnicodeDecodeError" not in demo.output()
 
 
 @pytest.mark.parametrize("text", ["x" * (64 * 1024 + 1), "é" * (32 * 1024 + 1), "x" * 4_000_000])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from cluster.logs import MAX_REQUEST_ID, LineFormatter, RequestIds, configure, request_id
+from cluster.logs import INVALID_TEXT, MAX_REQUEST_ID, LineFormatter, RequestIds, configure, request_id
 
 
 def formatted(message: str, **more: Any) -> list[str]:
@@ -75,6 +75,17 @@ class TestConfigure:
         assert logging.getLogger("cluster").isEnabledFor(logging.DEBUG)
         assert not logging.getLogger("websockets.server").isEnabledFor(logging.DEBUG)
         assert not logging.getLogger("asyncio").isEnabledFor(logging.DEBUG)
+
+    @pytest.mark.parametrize(("level", "lines"), [("info", 1), ("warning", 0)])
+    def test_what_a_client_got_wrong_needs_no_traceback(
+        self, capsys: pytest.CaptureFixture[str], level: str, lines: int
+    ) -> None:
+        configure("api", level)
+        try:
+            b"\xff".decode()
+        except UnicodeDecodeError:
+            logging.getLogger("uvicorn.error").exception(INVALID_TEXT)
+        assert len(capsys.readouterr().out.splitlines()) == lines
 
     def test_a_quiet_level_holds_for_everyone(self) -> None:
         configure("api", "error")
