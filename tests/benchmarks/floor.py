@@ -18,13 +18,11 @@ TIMES = round(BUSY)
 
 RULES: dict[str, tuple[str, list[int]]] = {
     "floor": ("C floor, writes at once", []),
-    "floor-ours": (
-        f"C floor with our rule: waits {TIMES} × as long as writing took, at most {LONGEST} ms",
-        [LONGEST, TIMES],
-    ),
-    "floor-10ms": ("C floor, writes once in 10 ms at most", [10]),
+    "floor-ours": ("C floor with our rule", [LONGEST, TIMES]),
+    "floor-10ms": ("C floor, writes once in 10 ms", [10]),
 }
-"""When it writes what is due: the title of each rule, and the program's arguments for it."""
+"""When it writes what is due: the title of each rule, and the program's arguments for it: the most ms it waits,
+and how many times as long as writing took."""
 
 
 class Floor(Server):

@@ -47,12 +47,19 @@ def _bar(title: str, name: str, spread: Spread, longest: float, y: float) -> str
     def x(value: float) -> float:
         return LEFT + min(value / longest, 1.0) * (WIDTH - LEFT - RIGHT)
 
+    def cut(value: float) -> str:
+        """The end of a bar that is longer than there is room for."""
+        if value <= longest:
+            return ""
+        return f'<path d="M{end - 14:.1f} {y + BAR + 2:g}l6 -{BAR + 4}h4l-6 {BAR + 4}z" fill="#fff"/>'
+
     colour = COLOURS.get(name.partition("-")[0], OTHERS)
     middle = y + BAR / 2
     end = x(spread.median)
     return (
         f'<text x="{LEFT - 8}" y="{middle + 4:g}" text-anchor="end">{escape(title)}</text>'
         f'<rect x="{LEFT}" y="{y:g}" width="{end - LEFT:.1f}" height="{BAR}" fill="{colour}"/>'
+        f"{cut(spread.median)}"
         f'<path d="M{x(spread.low):.1f} {middle:g}H{x(spread.high):.1f}" stroke="#24292f"/>'
         f'<text x="{max(end, x(spread.high)) + 6:.1f}" y="{middle + 4:g}">{spread.median:.3g}</text>'
     )

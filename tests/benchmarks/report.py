@@ -46,7 +46,7 @@ def profiles(results: Results) -> str:
         ):
             known = [dict(each) for each in shares]
             names = sorted(
-                {name for each in known for name in each}, key=lambda name: -sum(e.get(name, 0) for e in known)
+                {name for each in known for name in each}, key=lambda name: (-sum(e.get(name, 0) for e in known), name)
             )
             rows = [(name, *(f"{each[name]:.1%}" if name in each else NONE for each in known)) for name in names]
             parts.append(f"{title}:\n\n{table(head, rows)}")
