@@ -7,10 +7,7 @@ stream's name ends with the epoch: each acknowledgement and each message says by
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import logging
-import secrets
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
@@ -21,22 +18,14 @@ from nats.aio.msg import Msg
 
 from ..errors import BusUnavailable
 from ..stream import Position
+from .jetfind import epoch_of, find
 from .natslink import NatsLink, Request, Target
 from .natsmessage import Stored, from_headers, item_of, mark, stored, token
 from .outbox import Outgoing
 
-logger = logging.getLogger(__name__)
-
 API = "$JS.API."
-NANOSECONDS = 10**9
-LONGEST = 86_400 * NANOSECONDS
-"""How long anything is kept at most."""
-SAME_ID = 240 * NANOSECONDS
-"""How long an id is known."""
-UNAVAILABLE, NOT_LAST, OVERLAP = 503, 10071, 10065
+UNAVAILABLE, NOT_LAST = 503, 10071
 PAGE_BYTES = 1024 * 1024
-OTHERS = 0.25
-"""Seconds after which what others create at the same moment is seen."""
 
 
 class JetStream:
@@ -54,7 +43,7 @@ class JetStream:
         return f"{self._target.prefix}.out.{token(channel)}"
 
     def epoch(self, stream: str) -> str:
-        return stream.removeprefix(f"{self._target.prefix}-")
+        return epoch_of(self._target, stream)
 
     def saw(self, stream: str, seq: int) -> None:
         """Remember the highest sequence number there was."""
@@ -63,33 +52,7 @@ class JetStream:
 
     async def find(self, known: str, seen: int) -> None:
         """Find the stream, or create it. `seen`: the highest sequence number known of the stream `known`."""
-        subjects = f"{self._target.prefix}.in.*"
-        while not self.name:
-            names = sorted((await self._api("STREAM.NAMES", subject=subjects)).get("streams") or ())
-            for name in names:
-                if self.epoch(name) == name:
-                    raise BusUnavailable(f"the subjects {subjects!r} belong to another stream, {name!r}")
-            # Workers that came at the same moment may each have created one: all of them keep the first.
-            for name in names[1:]:
-                await self._api(f"STREAM.DELETE.{name}")
-            for name in names[:1]:
-                last = (await self._api(f"STREAM.INFO.{name}")).get("state", {}).get("last_seq", 0)
-                if name != known or last >= seen:
-                    self.name, self.seen = name, last
-                    return
-                # It is not what it was, and an offset must not mean two publications.
-                logger.error("the stream %r ends at %d, it had %d: beginning anew", name, last, seen)
-                await self._api(f"STREAM.DELETE.{name}")
-            name = f"{self._target.prefix}-{secrets.token_hex(4)}"
-            created = await self._api(
-                f"STREAM.CREATE.{name}", name=name, subjects=[subjects], storage="file", retention="limits",
-                discard="old", num_replicas=self._target.replicas, max_bytes=self._target.max_bytes, max_age=LONGEST,
-                duplicate_window=SAME_ID, allow_direct=True,
-                republish={"src": subjects, "dest": self._target.prefix + ".out.{{wildcard(1)}}"},
-            )  # fmt: skip
-            if (error := created.get("error")) and error["err_code"] != OVERLAP:
-                raise BusUnavailable(f"cannot create the stream {name!r}: {error['description']}")
-            await asyncio.sleep(OTHERS)
+        self.name, self.seen = await find(self._api, self._target, known, seen)
 
     async def publish(self, batch: Sequence[Outgoing[msgspec.Raw]], seconds: float) -> None:
         """Settle each of `batch`, in this order. Raises unless all are within `seconds`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+import nats
 import pytest
 
 from .engine_nats import Nats
@@ -22,5 +23,23 @@ async def test_they_begin_one_log_together(attempt: int) -> None:
                 positions = await asyncio.gather(*(publish(bus, "channel") for bus in buses))
                 assert len({position.epoch for position in positions}) == 1
                 assert len({position.offset for position in positions}) == len(buses)
+    finally:
+        server.close()
+
+
+async def test_one_that_died_while_it_created_the_log_holds_nobody_up() -> None:
+    server = Nats()
+    try:
+        server.start()
+        async with server.connect() as bus:
+            await publish(bus, "channel")  # the server is up
+        client = await nats.connect(server.url)
+        streams = client.jetstream()
+        for name in [str(each.config.name) for each in await streams.streams_info()]:
+            await streams.delete_stream(name)
+        await streams.add_stream(name="fws-lock", subjects=["fws.lock"], description="of a worker that is no more")
+        await client.close()
+        async with server.connect() as bus:
+            assert (await publish(bus, "channel")).offset
     finally:
         server.close()

@@ -49,6 +49,7 @@ LAYERS: dict[int, set[str]] = {
         "bus.base",
         "bus.endpoints",
         "bus.inbox",
+        "bus.jetfind",
         "bus.jetstream",
         "bus.logbus",
         "bus.memory",
