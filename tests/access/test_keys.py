@@ -14,11 +14,9 @@ from cluster import ConfigurationError, jwks
 from cluster.errors import TokenError
 from cluster.jwks import AGE, PAUSE, Keys, KeysUnavailable
 from cluster.settings import load
-from tests.cluster.waiting import until
+from tests.waiting import until
 
 from .signing import SECRET, jwk, pem, token
-
-SECONDS = 20
 
 
 class Clock:
@@ -131,7 +129,7 @@ async def test_a_key_that_is_withdrawn_is_forgotten_in_time(publisher: Publisher
     async def forgotten() -> bool:
         return "first" not in await ids(keys, "first")
 
-    await until(forgotten, SECONDS, "the key is forgotten")
+    await until(forgotten, "the key is forgotten")
 
 
 async def test_while_a_key_set_cannot_be_read_the_keys_known_stay(publisher: Publisher) -> None:

@@ -14,17 +14,15 @@ from cluster.peers import SubscribeClients, Target
 from cluster.session.commands import ClientInfo
 from cluster.stream import Position
 
-from ..cluster.waiting import until
 from ..presence.test_node import Client
+from ..waiting import until
 from .support import Caller
-
-SOON = 20.0
 
 
 async def connected(api: Caller, *clients: Client) -> None:
     for client in clients:
         api.service.node.clients.add(client)
-    await until(lambda: api.service.node.peers.settled, SOON, "the worker knows the others")
+    await until(lambda: api.service.node.peers.settled, "the worker knows the others")
 
 
 async def carried_out(api: Caller, method: str, **body: Any) -> None:

@@ -10,9 +10,9 @@ from functools import partial
 import cent
 import pytest
 
-from ..cluster.harness import READY, RunningCluster
+from ..cluster.harness import RunningCluster
 from ..cluster.sdk import SECRET, Person, Told, people
-from ..cluster.waiting import until
+from ..waiting import PATIENCE, until
 from .support import KEY
 
 _rooms = (f"room{number}" for number in itertools.count(1))
@@ -33,7 +33,7 @@ def room() -> str:
 @pytest.fixture
 async def api(cluster: RunningCluster) -> AsyncIterator[cent.AsyncClient]:
     """Through nginx: any worker may answer."""
-    async with cent.AsyncClient(f"{cluster.url}/api", KEY, timeout=READY) as client:
+    async with cent.AsyncClient(f"{cluster.url}/api", KEY, timeout=PATIENCE) as client:
         yield client
 
 
@@ -48,7 +48,7 @@ async def everyone(cluster: RunningCluster) -> AsyncIterator[list[Person]]:
 
 async def until_told(what: Told, *everyone: Person) -> None:
     for person in everyone:
-        await until(partial(person.told.__contains__, what), READY, f"{person.user} is told {what}")
+        await until(partial(person.told.__contains__, what), f"{person.user} is told {what}")
 
 
 async def test_what_is_published_reaches_clients_of_every_worker(
@@ -132,7 +132,7 @@ async def test_a_user_is_subscribed_and_unsubscribed_by_the_server(
     async def nobody_is_there() -> bool:
         return not (await api.presence(cent.PresenceRequest(channel=room))).presence
 
-    await until(nobody_is_there, READY, "nobody is there any more")
+    await until(nobody_is_there, "nobody is there any more")
     assert not [told for told in bob.told if told[1] == room]
 
 
@@ -154,6 +154,6 @@ async def test_what_is_refused_is_an_error_of_the_client(api: cent.AsyncClient, 
     with pytest.raises(cent.CentApiResponseError) as refused:
         await api.presence(cent.PresenceRequest(channel="not:declared"))
     assert refused.value.code == 102
-    async with cent.AsyncClient(f"{cluster.url}/api", "wrong", timeout=READY) as stranger:
+    async with cent.AsyncClient(f"{cluster.url}/api", "wrong", timeout=PATIENCE) as stranger:
         with pytest.raises(cent.CentUnauthorizedError):
             await stranger.info(cent.InfoRequest())

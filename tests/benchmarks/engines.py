@@ -27,6 +27,7 @@ from tests.contract.engine_rabbitmq import RabbitMq
 from tests.contract.engine_redis import Redis
 from tests.contract.engine_sqs import Sqs
 from tests.contract.engines import Engine, Zmq
+from tests.waiting import PATIENCE
 
 from .build import RESULTS
 from .flood import CHANNEL, DATA
@@ -50,7 +51,6 @@ RATE = 50
 UNHURRIED = 100
 UNDER_WAY = 256
 SECONDS = 3.0
-PATIENCE = 60.0
 
 ids = map("{:x}".format, count())
 

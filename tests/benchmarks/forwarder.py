@@ -12,7 +12,7 @@ from statistics import median
 import msgspec
 
 from tests.cluster.harness import environment
-from tests.cluster.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 from .build import REPOSITORY
 from .flood import Counted
@@ -24,8 +24,6 @@ from .results import Stages
 SECONDS = 3.0
 TURNS = 3
 """How often the forwarder is flooded with its journal and without, in turn: what differs is less than the noise."""
-PATIENCE = 60.0
-"""Seconds beyond that for a process to start, count and end."""
 
 
 def measure_stages() -> Stages:
@@ -73,7 +71,7 @@ def _forwarder(*, journal: bool) -> Iterator[tuple[str, int]]:
         settings = environment(run_dir=run_dir) | ({} if journal else {"FORWARDER_JOURNAL": ""})
         argv = [*_on(_cores()[-1]), sys.executable, "-m", "cluster", "forwarder"]
         with started(argv, log=directory / "log", environment=settings) as running:
-            wait_for((run_dir / "requests.sock").exists, PATIENCE, "the forwarder listens")
+            wait_for((run_dir / "requests.sock").exists, "the forwarder listens")
             (pid,) = running.pids()
             yield f"zmq+ipc://{run_dir}", pid
 

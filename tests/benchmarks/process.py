@@ -11,10 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.cluster.waiting import wait_for
+from tests.waiting import wait_for
 
-START = 30.0
-"""Seconds a program has until all its processes accept connections."""
 STOP = 5.0
 """Seconds a program has to end before it is killed."""
 
@@ -44,11 +42,11 @@ class Program:
             assert self._process.poll() is None, f"{self._process.args!r} ended: {self._log.read_text()[-2000:]}"
             return sum(_accepts(process, port) for process in self._processes()) >= processes
 
-        wait_for(accepting, START, f"{processes} processes of {self._process.args!r} accept on port {port}")
+        wait_for(accepting, f"{processes} processes of {self._process.args!r} accept on port {port}")
 
     def wait_for_output(self, text: str, times: int) -> None:
         """Wait until it has written `text` so many times."""
-        wait_for(lambda: self._log.read_text().count(text) >= times, START, f"{text!r} from {self._process.args!r}")
+        wait_for(lambda: self._log.read_text().count(text) >= times, f"{text!r} from {self._process.args!r}")
 
     def pids(self) -> list[int]:
         return [process.pid for process in self._processes()]

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from tests.waiting import PATIENCE
+
 from .install import virtual_environment
 from .load import DRAIN, WARM_UP, measure
 from .ours import Ours
@@ -23,7 +25,6 @@ SETTLE = WARM_UP + DRAIN
 """Seconds after which everybody is connected and the load is on."""
 RATE = 250
 """Looks per second; each holds the process still for a moment."""
-PATIENCE = 30.0
 TOP = 12
 OURS = "cluster/"
 

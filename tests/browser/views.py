@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from playwright.sync_api import Locator, Page, expect
 
-MILLISECONDS = 30_000
-"""How long anything may take to appear."""
+from tests.waiting import PATIENCE
 
-expect.set_options(timeout=MILLISECONDS)
+expect.set_options(timeout=1000 * PATIENCE)
 
 
 class Panel:

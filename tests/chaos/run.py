@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import psutil
 
 from tests.cluster.harness import RunningCluster
-from tests.cluster.waiting import until
 from tests.contract.engines import Server
+from tests.waiting import PATIENCE, until
 
 from .checker import Verdict, check
 from .client import Publisher, Subscriber
@@ -34,8 +34,6 @@ CLIENTS = 200
 PUBLISHERS = 8
 RATE = 240
 """Publications per second, all publishers together, while nothing is wrong."""
-SETTLE = 60.0
-"""Seconds for the last publications to arrive once all processes run again."""
 
 
 @dataclass
@@ -98,7 +96,7 @@ async def chaos(
     if engine is not None:
         tasks.append(asyncio.create_task(keep_running(engine)))
     try:
-        await until(lambda: all(s.record.start for s in subscribers), 60, "every client is subscribed")
+        await until(lambda: all(s.record.start for s in subscribers), "every client is subscribed")
         tasks += [asyncio.create_task(publisher.run()) for publisher in publishers]
         breaking = asyncio.create_task(faults.run())
         await asyncio.sleep(duration)
@@ -107,7 +105,7 @@ async def chaos(
         for publisher in publishers:
             publisher.stopping = True
         for publisher in publishers:
-            await asyncio.wait_for(publisher.idle.wait(), SETTLE)
+            await asyncio.wait_for(publisher.idle.wait(), PATIENCE)
         acknowledged: dict[str, dict[str, tuple[str, int]]] = {channel: {} for channel in channels}
         for publisher in publishers:
             for channel, places in publisher.acknowledged.items():
@@ -149,7 +147,7 @@ async def _settle(subscribers: list[Subscriber], acknowledged: Mapping[str, Mapp
     """Wait until everyone has the last publication of its channel; who never gets it shows in the verdict."""
     top = {channel: max((at for _, at in places.values()), default=0) for channel, places in acknowledged.items()}
     try:
-        await until(lambda: all(s.offset >= top[s.record.channel] for s in subscribers), SETTLE, "all has arrived")
+        await until(lambda: all(s.offset >= top[s.record.channel] for s in subscribers), "all has arrived")
     except AssertionError as error:
         print(error, file=sys.stderr)
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.cluster.harness import RunningCluster
-from tests.cluster.waiting import until, wait_for
+from tests.waiting import PATIENCE, until, wait_for
 
 from .checker import Record, check
 from .client import Client, Publisher, Subscriber
@@ -40,7 +40,7 @@ class Traffic:
     async def __aenter__(self) -> Traffic:
         (*others,) = (client for client in self._clients if client is not self._publisher)
         self._tasks = [asyncio.create_task(client.run()) for client in others]
-        await until(lambda: all(client.connects for client in others), 30, "every client is connected")
+        await until(lambda: all(client.connects for client in others), "every client is connected")
         self._tasks.append(asyncio.create_task(self._publisher.run()))
         return self
 
@@ -52,14 +52,14 @@ class Traffic:
     async def finish(self) -> None:
         """Stop publishing; all that was published is acknowledged."""
         self._publisher.stopping = True
-        await asyncio.wait_for(self._publisher.idle.wait(), 30)
+        await asyncio.wait_for(self._publisher.idle.wait(), PATIENCE)
 
 
 async def all_received(publisher: Publisher, subscribers: Sequence[Subscriber]) -> None:
     """Wait until everyone has everything, and check that it is right."""
     top = max(offset for _, offset in publisher.acknowledged[CHANNEL].values())
     with suppress(AssertionError):
-        await until(lambda: all(s.offset >= top for s in subscribers), 60, "everything has arrived")
+        await until(lambda: all(s.offset >= top for s in subscribers), "everything has arrived")
     records: list[Record] = [subscriber.record for subscriber in subscribers]
     verdict = check(publisher.acknowledged, records)
     assert verdict.kept, str(verdict)
@@ -98,7 +98,7 @@ async def test_a_client_that_is_cut_for_being_slow_is_told_3008() -> None:
         slow = SlowSubscriber(url, CHANNEL, jitter, rate=100_000)
         publisher = Publisher(url, "p", [CHANNEL], 200, jitter, padding=4000)
         async with Traffic(publisher, [slow]):
-            await until(lambda: 3008 in slow.closed_with, 60, "closed with 3008")
+            await until(lambda: 3008 in slow.closed_with, "closed with 3008")
 
 
 @pytest.mark.parametrize("behaviour", ["never reads", "sends and never reads"])
@@ -109,7 +109,7 @@ def test_a_client_that_does_not_answer_pings_ends_within_the_ping_timeout(behavi
             return int(cluster.get("/api/cluster").json()["workers"][0]["connections"])
 
         with closing(StuckClient(f"ws://127.0.0.1:{cluster.port}/ws?channel={CHANNEL}")) as client:
-            wait_for(lambda: connections() == 1, 10, "it is connected")
+            wait_for(lambda: connections() == 1, "it is connected")
 
             def gone() -> bool:
                 if behaviour == "sends and never reads":
@@ -117,7 +117,7 @@ def test_a_client_that_does_not_answer_pings_ends_within_the_ping_timeout(behavi
                         client.send_text(b"x" * 100)
                 return connections() == 0
 
-            wait_for(gone, 20, "its connection is gone")
+            wait_for(gone, "its connection is gone")
 
 
 async def test_a_worker_that_stood_still_refills_what_was_dropped_for_it() -> None:
@@ -134,12 +134,12 @@ async def test_a_worker_that_stood_still_refills_what_was_dropped_for_it() -> No
                 published.update({worker["pid"]: worker["published"] for worker in workers})
                 return len(published) == 2 and max(published.values()) > 100
 
-            await until(reported, 30, "it runs")
+            await until(reported, "it runs")
             # The publisher sits on one of the two; the other one is to stand still.
             still = min(published, key=published.__getitem__)
             psutil.Process(still).suspend()
             await asyncio.sleep(5)
             psutil.Process(still).resume()
-            await until(lambda: "filling" in cluster.output(), 30, "a gap is noticed")
+            await until(lambda: "filling" in cluster.output(), "a gap is noticed")
             await traffic.finish()
             await all_received(publisher, subscribers)

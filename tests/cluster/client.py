@@ -12,10 +12,8 @@ from typing import Any, Self
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from .waiting import until
+from tests.waiting import PATIENCE, until
 
-SECONDS = 20.0
-"""How long a client waits for what it expects."""
 AT_ONCE = 4
 """Connections opened at once, again and again until every worker has a client."""
 
@@ -31,9 +29,9 @@ class Client:
     @classmethod
     async def open(cls, url: str) -> Self:
         """Connect, and read who is there."""
-        socket = await connect(url, proxy=None, open_timeout=SECONDS, max_queue=None)
+        socket = await connect(url, proxy=None, open_timeout=PATIENCE, max_queue=None)
         try:
-            return cls(socket, json.loads(await asyncio.wait_for(socket.recv(), SECONDS)))
+            return cls(socket, json.loads(await asyncio.wait_for(socket.recv(), PATIENCE)))
         except BaseException:
             await socket.close()
             raise
@@ -52,9 +50,9 @@ class Client:
         """Send anything JSON can hold."""
         await self.socket.send(json.dumps(message))
 
-    async def receive(self, seconds: float = SECONDS) -> Any:
+    async def receive(self) -> Any:
         """The next message, whatever it is. Raises `TimeoutError`, `ConnectionClosed`."""
-        return json.loads(await asyncio.wait_for(self.socket.recv(), seconds))
+        return json.loads(await asyncio.wait_for(self.socket.recv(), PATIENCE))
 
     async def expect(self, **fields: object) -> Any:
         """The next message, which must have these fields."""
@@ -62,10 +60,10 @@ class Client:
         assert fields.items() <= message.items(), f"expected {fields} in {message}"
         return message
 
-    async def closed(self, seconds: float = SECONDS) -> tuple[int | None, str | None]:
+    async def closed(self) -> tuple[int | None, str | None]:
         """Wait for the server to close, passing over messages; the code and the reason it gave."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(PATIENCE):
                 while True:
                     await self.socket.recv()
         except ConnectionClosed:
@@ -90,7 +88,7 @@ async def one_client_per_worker(url: str, workers: int) -> AsyncIterator[list[Cl
 
     try:
         # A worker that has just started may come to take connections later than the others.
-        await until(everyone, SECONDS, f"{workers} workers answer")
+        await until(everyone, f"{workers} workers answer")
         chosen = [found[pid] for pid in sorted(found)]
         await close_all(client for client in others if client not in chosen)
         yield chosen

@@ -25,14 +25,9 @@ import httpx
 import psutil
 
 from cluster.settings import Settings
-
-from .waiting import hold_still, wait_for
+from tests.waiting import PATIENCE, hold_still, wait_for
 
 REPOSITORY = Path(__file__).parents[2]
-READY = 90.0
-"""Seconds a cluster has to become ready, and a killed program to be back."""
-STOP = 40.0
-"""Seconds a cluster has to end."""
 SHOWN = 8_000
 """Characters of a cluster's output that are worth reading when it has failed."""
 PORTS = range(20_000, 32_000)
@@ -111,7 +106,7 @@ class RunningCluster:
             )
         running.append(self)
 
-    def wait_until_ready(self, seconds: float = READY) -> None:
+    def wait_until_ready(self) -> None:
         """Wait until every worker says on its own port that it is ready, and nginx answers."""
 
         def ready() -> bool:
@@ -119,7 +114,7 @@ class RunningCluster:
             pids = self.worker_pids()
             return len(pids) == self.workers and all(map(self.is_ready, pids)) and self._answers(self.url + "/healthz")
 
-        wait_for(ready, seconds, f"{self.workers} workers are ready")
+        wait_for(ready, f"{self.workers} workers are ready")
 
     def stop(self, signum: signal.Signals = signal.SIGTERM) -> int:
         """End it and wait until it is gone; its exit status."""
@@ -127,9 +122,9 @@ class RunningCluster:
         if self.exit_status is None:
             os.kill(self.pid, signum)
         try:
-            status = self._process.wait(STOP)
+            status = self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"it has not ended within {STOP:g} s") from None
+            raise AssertionError(f"it has not ended within {PATIENCE:g} s") from None
         self.wait_until_gone()
         return status
 
@@ -144,10 +139,10 @@ class RunningCluster:
             self._process.wait()
         shutil.rmtree(self.run_dir, ignore_errors=True)
 
-    def wait_until_gone(self, seconds: float = 10) -> None:
+    def wait_until_gone(self) -> None:
         """Wait until no process of it is left."""
         try:
-            wait_for(lambda: not self.processes(), seconds, "every process has ended")
+            wait_for(lambda: not self.processes(), "every process has ended")
         except AssertionError as error:
             raise AssertionError(f"{error}; left are {self.processes()}") from None
 
@@ -201,7 +196,7 @@ class RunningCluster:
     def get(self, path: str, pid: int | None = None, accept: str = "*/*") -> httpx.Response:
         """The answer of nginx, or of the worker `pid` alone."""
         base = self.url if pid is None else f"http://127.0.0.1:{self.worker_port(pid)}"
-        return _http.get(base + path, headers={"accept": accept}, timeout=READY)
+        return _http.get(base + path, headers={"accept": accept}, timeout=PATIENCE)
 
     def command(self, *arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Run another `cluster` command with the settings of this cluster."""

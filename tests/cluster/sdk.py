@@ -22,8 +22,9 @@ from centrifuge import (
     UnsubscribedContext,
 )
 
+from tests.waiting import PATIENCE
+
 SECRET = "a secret of the tests that is long enough"
-SECONDS = 20.0
 
 Told = tuple[str, str, object]
 """What happened, where, and to whom or with which code."""
@@ -75,7 +76,7 @@ class Person:
             f"ws://{host}:{port}/connection/websocket",
             events=_ClientEvents(self),
             token=jwt.encode({"sub": user}, SECRET),
-            timeout=SECONDS,
+            timeout=PATIENCE,
             proxy=None,
         )
 
@@ -88,12 +89,12 @@ class Person:
             assert known is not None
             subscription = known
         await subscription.subscribe()
-        await subscription.ready(SECONDS)
+        await subscription.ready(PATIENCE)
         return subscription
 
     async def present(self, channel: str) -> set[str]:
         """Ids of the clients in `channel`, as the worker says that this one is connected to."""
-        return set((await self.client.presence(channel, timeout=SECONDS)).clients)
+        return set((await self.client.presence(channel, timeout=PATIENCE)).clients)
 
 
 @asynccontextmanager
@@ -104,7 +105,7 @@ async def people(*users: tuple[int, str]) -> AsyncIterator[list[Person]]:
         for person in found:
             await person.client.connect()
         for person in found:
-            await person.client.ready(SECONDS)
+            await person.client.ready(PATIENCE)
         yield found
     finally:
         await _disconnect(found)

@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.waiting import PATIENCE, wait_for
+
 from .harness import RunningCluster
-from .waiting import wait_for
 
 TOKEN = {"Authorization": "Bearer the right one"}
-WAIT = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def cluster() -> Iterator[RunningCluster]:
 
 @pytest.fixture(scope="module")
 def http(cluster: RunningCluster) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=cluster.url, trust_env=False) as client:
+    with httpx.Client(base_url=cluster.url, trust_env=False, timeout=PATIENCE) as client:
         yield client
 
 
@@ -46,7 +46,7 @@ def kinds(http: httpx.Client, name: str) -> list[str]:
 
 
 def test_every_process_is_shown_with_its_pid(cluster: RunningCluster, http: httpx.Client) -> None:
-    wait_for(lambda: {each["state"] for each in report(http)["processes"]} == {"RUNNING"}, WAIT, "all run")
+    wait_for(lambda: {each["state"] for each in report(http)["processes"]} == {"RUNNING"}, "all run")
     found = {each["name"]: each["pid"] for each in report(http)["processes"]}
     assert set(found) == {"api-0", "api-1", "forwarder", "nginx", "watchdog"}
     assert {found["api-0"], found["api-1"]} == set(cluster.worker_pids())
@@ -56,21 +56,21 @@ def test_every_process_is_shown_with_its_pid(cluster: RunningCluster, http: http
 def test_a_worker_killed_over_http_comes_back_with_a_new_pid(http: httpx.Client) -> None:
     before = process(http, "api-0")["pid"]
     assert http.post("/api/cluster/processes/api-0/kill", headers=TOKEN).status_code == 202
-    wait_for(lambda: process(http, "api-0")["pid"] not in (None, before), WAIT, "a new PID")
-    wait_for(lambda: kinds(http, "api-0")[-2:] == ["died", "respawned"], WAIT, "what happened is told")
+    wait_for(lambda: process(http, "api-0")["pid"] not in (None, before), "a new PID")
+    wait_for(lambda: kinds(http, "api-0")[-2:] == ["died", "respawned"], "what happened is told")
 
 
 def test_a_worker_restarted_over_http_is_told_to_stop_first(http: httpx.Client) -> None:
     before = process(http, "api-1")["pid"]
     assert http.post("/api/cluster/processes/api-1/restart", headers=TOKEN).status_code == 202
-    wait_for(lambda: process(http, "api-1")["pid"] not in (None, before), WAIT, "a new PID")
-    wait_for(lambda: kinds(http, "api-1")[-3:] == ["draining", "stopped", "started"], WAIT, "it was drained")
+    wait_for(lambda: process(http, "api-1")["pid"] not in (None, before), "a new PID")
+    wait_for(lambda: kinds(http, "api-1")[-3:] == ["draining", "stopped", "started"], "it was drained")
 
 
 def test_the_forwarder_restarts(http: httpx.Client) -> None:
     before = process(http, "forwarder")["pid"]
     assert http.post("/api/cluster/processes/forwarder/restart", headers=TOKEN).status_code == 202
-    wait_for(lambda: process(http, "forwarder")["pid"] not in (None, before), WAIT, "a new PID")
+    wait_for(lambda: process(http, "forwarder")["pid"] not in (None, before), "a new PID")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer the wrong one"}, {"Cookie": "the right one"}])
@@ -94,5 +94,5 @@ def test_only_processes_there_are_and_actions_there_are(http: httpx.Client) -> N
 
 def test_guesses_are_refused_after_a_few(http: httpx.Client) -> None:
     wrong = {"Authorization": "Bearer a guess"}
-    wait_for(lambda: http.get("/api/cluster/admin", headers=wrong).status_code == 429, WAIT, "no more guesses")
+    wait_for(lambda: http.get("/api/cluster/admin", headers=wrong).status_code == 429, "no more guesses")
     assert http.get("/api/cluster/admin", headers=TOKEN).status_code == 204

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
+
 from .client import assert_everyone_is_notified_once, one_client_per_worker
-from .harness import STOP, RunningCluster, started
-from .waiting import until
+from .harness import RunningCluster, started
 
 
 def test_status_shows_every_program(demo: RunningCluster) -> None:
@@ -108,7 +109,7 @@ async def test_stopping_one_leaves_the_other_alone(pair: list[RunningCluster]) -
     one, other = pair
     async with one_client_per_worker(other.ws_url, 2) as others:
         stopping = asyncio.create_task(asyncio.to_thread(one.command, "stop"))
-        await until(lambda: one.exit_status is not None, STOP, "it has ended")
+        await until(lambda: one.exit_status is not None, "it has ended")
         shown = await stopping
         assert shown.returncode == 0, shown.stderr
         assert one.exit_status == 0

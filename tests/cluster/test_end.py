@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.waiting import until, wait_for
+
 from .client import Client
-from .harness import READY, RunningCluster, started
-from .waiting import until, wait_for
+from .harness import RunningCluster, started
 
 GRACE = 10.0
-GIVE_UP = 45.0
-"""Seconds in which a program that cannot start has been tried often enough."""
 
 
 @dataclass
@@ -94,7 +93,7 @@ def test_a_killed_supervisord_leaves_no_orphans(ending: RunningCluster) -> None:
 def test_a_supervisord_that_is_killed_while_programs_start_leaves_no_orphans() -> None:
     cluster = RunningCluster(workers=1)
     with started(cluster):
-        wait_for(lambda: len(cluster.worker_pids()) == 1, READY, "the worker has been spawned")
+        wait_for(lambda: len(cluster.worker_pids()) == 1, "the worker has been spawned")
         cluster.kill(cluster.pid)
         cluster.wait_until_gone()
 
@@ -102,7 +101,7 @@ def test_a_supervisord_that_is_killed_while_programs_start_leaves_no_orphans() -
 async def test_an_application_that_cannot_start_ends_it_with_status_1() -> None:
     cluster = RunningCluster("tests.apps.broken:app", workers=1)
     with started(cluster):
-        await until(lambda: cluster.exit_status is not None, GIVE_UP, "it gave up")
+        await until(lambda: cluster.exit_status is not None, "it gave up")
         assert cluster.exit_status == 1
         assert "RuntimeError: no database" in cluster.output()
         assert re.search(r"^watchdog\[\d+\] api-0 cannot be started", cluster.output(), re.MULTILINE)
@@ -113,8 +112,8 @@ async def test_an_nginx_that_cannot_start_again_ends_it_with_status_1(ending: Ru
     (ending.run_dir / "nginx.conf").write_text("nonsense;")
     async with await Client.open(f"ws://127.0.0.1:{ending.worker_port(ending.worker_pids()[0])}/ws") as client:
         ending.kill(ending.nginx_pid())
-        code, reason = await client.closed(GIVE_UP)
+        code, reason = await client.closed()
         assert (code, bool(reason)) == (3001, True)
-    await until(lambda: ending.exit_status is not None, GIVE_UP, "it gave up")
+    await until(lambda: ending.exit_status is not None, "it gave up")
     assert ending.exit_status == 1
     assert re.search(r"^nginx .*unknown directive \"nonsense\"", ending.output(), re.MULTILINE)

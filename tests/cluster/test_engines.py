@@ -14,10 +14,9 @@ from tests.chaos.checker import check
 from tests.chaos.client import Publisher, Subscriber
 from tests.chaos.engine import ENGINES, running
 from tests.contract.engines import Server
+from tests.waiting import PATIENCE, until
 
-from .client import SECONDS
-from .harness import READY, RunningCluster
-from .waiting import until
+from .harness import RunningCluster
 
 APP = "tests.chaos.app:app"
 TOKEN = "a token that both clusters have"
@@ -58,14 +57,14 @@ def test_verify_covers_every_cluster_on_the_engine(engine: Server, cluster: Runn
 async def test_a_client_that_moves_to_another_worker_gets_what_it_missed(cluster: RunningCluster) -> None:
     here, there = (f"ws://127.0.0.1:{cluster.worker_port(pid)}" for pid in cluster.worker_pids())
     async with connect(f"{here}/ws?channel=moving", proxy=None) as client:
-        at = json.loads(await asyncio.wait_for(client.recv(), SECONDS))
+        at = json.loads(await asyncio.wait_for(client.recv(), PATIENCE))
     async with connect(f"{here}/publish", proxy=None) as publisher:
         for number in range(3):
             await publisher.send(json.dumps({"channel": "moving", "id": f"moving-{number}", "sent": 0}))
-            assert "offset" in json.loads(await asyncio.wait_for(publisher.recv(), SECONDS))
+            assert "offset" in json.loads(await asyncio.wait_for(publisher.recv(), PATIENCE))
     url = f"{there}/ws?channel=moving&epoch={at['epoch']}&offset={at['offset']}"
     async with connect(url, proxy=None) as client:
-        notice, *missed = [json.loads(await asyncio.wait_for(client.recv(), SECONDS)) for _ in range(4)]
+        notice, *missed = [json.loads(await asyncio.wait_for(client.recv(), PATIENCE)) for _ in range(4)]
     assert notice["recovered"] is True
     assert [message["data"]["id"] for message in missed] == ["moving-0", "moving-1", "moving-2"]
 
@@ -78,23 +77,22 @@ async def test_an_engine_killed_under_traffic_loses_nothing(engine: Server, clus
     publishers = [Publisher(f"ws://127.0.0.1:{cluster.port}", f"engine-{n}", [CHANNEL], 50, jitter) for n in range(3)]
     tasks = [asyncio.create_task(client.run()) for client in subscribers]
     try:
-        await until(lambda: all(s.record.start for s in subscribers), READY, "every client is subscribed")
+        await until(lambda: all(s.record.start for s in subscribers), "every client is subscribed")
         tasks += [asyncio.create_task(publisher.run()) for publisher in publishers]
         for accepted in (30, 90):
             await until(
                 lambda least=accepted: sum(len(p.acknowledged[CHANNEL]) for p in publishers) > least,  # type: ignore[misc]
-                READY,
                 "publications are accepted",
             )
             engine.stop()
-            await until(lambda: not cluster.get("/readyz").is_success, READY, "no worker is ready")
+            await until(lambda: not cluster.get("/readyz").is_success, "no worker is ready")
             engine.start()
         for publisher in publishers:
             publisher.stopping = True
-            await asyncio.wait_for(publisher.idle.wait(), READY)
+            await asyncio.wait_for(publisher.idle.wait(), PATIENCE)
         acknowledged = {id: at for publisher in publishers for id, at in publisher.acknowledged[CHANNEL].items()}
         last = max(offset for _, offset in acknowledged.values())
-        await until(lambda: all(s.offset >= last for s in subscribers), READY, "all has arrived")
+        await until(lambda: all(s.offset >= last for s in subscribers), "all has arrived")
     finally:
         for task in tasks:
             task.cancel()

@@ -10,14 +10,12 @@ import pytest
 
 from tests.contract.engine_rabbitmq import RabbitMq
 from tests.contract.engine_sqs import Sqs
+from tests.waiting import PATIENCE, until, wait_for
 
 from .client import Client, assert_everyone_is_notified_once, one_client_per_worker
-from .harness import READY, RunningCluster, started
-from .waiting import until, wait_for
+from .harness import RunningCluster, started
 
 ENGINES = {"rabbitmq": RabbitMq, "sns+sqs": Sqs}
-BACK = 60.0
-"""Seconds for an engine that was killed to be started, and for the workers to be connected to it again."""
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -32,9 +30,9 @@ def engine(request: pytest.FixtureRequest) -> Iterator[RabbitMq | Sqs]:
 
 @pytest.fixture(scope="module")
 def cluster(engine: RabbitMq | Sqs) -> Iterator[RunningCluster]:
-    cluster = RunningCluster(workers=2, bus_url=engine.url, bus_timeout=BACK)
+    cluster = RunningCluster(workers=2, bus_url=engine.url, bus_timeout=PATIENCE)
     with started(cluster):
-        cluster.wait_until_ready(BACK)
+        cluster.wait_until_ready()
         yield cluster
 
 
@@ -45,7 +43,7 @@ def address(cluster: RunningCluster, number: int, place: Any = None) -> str:
 
 
 async def next_of_channel(client: Client) -> Any:
-    while "channel" not in (message := await client.receive(BACK)):
+    while "channel" not in (message := await client.receive()):
         pass
     return message
 
@@ -116,5 +114,5 @@ async def test_a_client_misses_nothing_while_the_engine_is_killed_in_mid_traffic
                 await assert_everyone_is_notified_once(clients)
             return True
 
-        wait_for(lambda: all(map(cluster.is_ready, cluster.worker_pids())), READY, "the workers are ready again")
-        await until(everyone_is_served, READY, "everyone is served")
+        wait_for(lambda: all(map(cluster.is_ready, cluster.worker_pids())), "the workers are ready again")
+        await until(everyone_is_served, "everyone is served")

@@ -8,9 +8,10 @@ from contextlib import suppress
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from .client import SECONDS, Client
+from tests.waiting import until
+
+from .client import Client
 from .harness import RunningCluster
-from .waiting import until
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ async def test_text_that_is_no_utf_8_closes_with_1007_and_is_a_line_of_the_log(d
     async with await Client.open(demo.ws_url) as client:
         await client.socket.send(b"\xff", text=True)
         assert (await client.closed())[0] == 1007
-    await until(lambda: "Invalid UTF-8" in demo.output(), SECONDS, "it is in the log")
+    await until(lambda: "Invalid UTF-8" in demo.output(), "it is in the log")
     assert "UnicodeDecodeError" not in demo.output()
 
 

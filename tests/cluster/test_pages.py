@@ -5,8 +5,9 @@ from __future__ import annotations
 import psutil
 import pytest
 
+from tests.waiting import wait_for
+
 from .harness import RunningCluster
-from .waiting import wait_for
 
 
 def test_a_program_that_gets_the_root_is_told_the_name(demo: RunningCluster) -> None:
@@ -49,7 +50,7 @@ def test_each_worker_lists_all_workers(demo: RunningCluster) -> None:
         return [worker["pid"] for worker in workers if worker["port"]] == pids
 
     for pid in pids:
-        wait_for(lambda: known_to(pid), 10, "every worker has reported")  # noqa: B023
+        wait_for(lambda: known_to(pid), "every worker has reported")  # noqa: B023
         report = demo.get("/api/cluster", pid).json()
         assert report["answered_by"] == pid
         assert [worker["pid"] for worker in report["workers"]] == pids

@@ -9,9 +9,10 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.waiting import PATIENCE, until
+
 from .client import Client, one_client_per_worker
 from .harness import RunningCluster
-from .waiting import until
 
 PUSH = json.dumps({"sent_message_type": "user-initiated"})
 
@@ -27,7 +28,7 @@ async def test_nginx_reaches_the_workers_by_unix_sockets() -> None:
             await one.expect(pid=one.pid)
             await other.expect(pid=one.pid)
             cluster.kill(other.pid)
-            await until(lambda: len(set(cluster.worker_pids()) - {other.pid}) == 2, 20, "the killed worker is back")
+            await until(lambda: len(set(cluster.worker_pids()) - {other.pid}) == 2, "the killed worker is back")
         cluster.wait_until_ready()
         assert cluster.command("verify").returncode == 0
 
@@ -37,7 +38,7 @@ async def test_clients_may_connect_directly_to_the_worker_with_the_fewest_connec
         ports = {cluster.worker_port(pid) for pid in cluster.worker_pids()}
 
         async def endpoint() -> str:
-            async with httpx.AsyncClient(trust_env=False) as program:
+            async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as program:
                 answer = await program.get(f"{cluster.url}/api/cluster/endpoint")
             if answer.status_code == 503:
                 return ""
@@ -46,14 +47,14 @@ async def test_clients_may_connect_directly_to_the_worker_with_the_fewest_connec
             assert found["port"] in ports
             return f"ws://{found['host']}:{found['port']}/ws"
 
-        await until(endpoint, 10, "workers have reported their ports")
+        await until(endpoint, "workers have reported their ports")
         first = await endpoint()
         async with await Client.open(first) as one:
 
             async def moved() -> bool:
                 return await endpoint() != first
 
-            await until(moved, 10, "the other worker has fewer connections")
+            await until(moved, "the other worker has fewer connections")
             async with await Client.open(await endpoint()) as other:
                 assert one.pid != other.pid
                 await one.push()
@@ -101,4 +102,4 @@ async def test_a_connection_whose_endpoint_has_ended_goes_on(demo: RunningCluste
     def left() -> bool:
         return all(worker["connections"] == 0 for worker in demo.get("/api/cluster").json()["workers"])
 
-    await until(left, 10, "the connection is counted no more")
+    await until(left, "the connection is counted no more")

@@ -10,9 +10,10 @@ from functools import partial
 
 import pytest
 
-from .harness import READY, RunningCluster
+from tests.waiting import until, wait_for
+
+from .harness import RunningCluster
 from .sdk import SECRET, Person, people
-from .waiting import until, wait_for
 
 _rooms = (f"room{number}" for number in itertools.count(1))
 
@@ -70,9 +71,9 @@ async def test_joins_and_leaves_are_told_on_every_worker(cluster: RunningCluster
         await eve.subscribe(room)
         await subscription.unsubscribe()
         expected = [("joined", room, person.client_id) for person in (ann, bob, eve)] + [("left", room, bob.client_id)]
-        await until(lambda: ("left", room, bob.client_id) in ann.told, READY, "ann is told that bob left")
+        await until(lambda: ("left", room, bob.client_id) in ann.told, "ann is told that bob left")
         assert [told for told in ann.told if told[1] == room] == expected
-        await until(lambda: ("left", room, bob.client_id) in eve.told, READY, "eve is told that bob left")
+        await until(lambda: ("left", room, bob.client_id) in eve.told, "eve is told that bob left")
         assert eve.told[-2:] == expected[-2:]
 
 
@@ -93,8 +94,8 @@ async def test_a_killed_worker_s_clients_leave(cluster: RunningCluster, room: st
         gone = ann.client_id
         cluster.kill(cluster.worker_pids()[0])  # ann comes back as another client, when there is another worker
         for person in (bob, eve):
-            await until(partial(person.told.__contains__, ("left", room, gone)), READY, "ann has left")
-        await until(lambda: ann.client_id != gone, READY, "ann is back")
+            await until(partial(person.told.__contains__, ("left", room, gone)), "ann has left")
+        await until(lambda: ann.client_id != gone, "ann is back")
         await until_sees(eve, room, ann, bob, eve)
         assert bob.told.count(("left", room, gone)) == 1
     await asyncio.to_thread(cluster.wait_until_ready)
@@ -123,7 +124,7 @@ async def test_presence_survives_the_forwarder(cluster: RunningCluster, room: st
         def restarted() -> bool:
             return cluster.forwarder_pid() not in (None, before)
 
-        await until(restarted, READY, "there is another forwarder")
+        await until(restarted, "there is another forwarder")
         for person in (ann, bob, eve):
             await until_sees(person, room, ann, bob, eve)
         other = next(_rooms)
@@ -140,13 +141,13 @@ async def test_a_paused_worker_s_clients_leave_and_come_back_with_it(cluster: Ru
             await person.subscribe(room)
         cluster.hold_still(first)
         try:
-            await until(lambda: ("left", room, ann.client_id) in bob.told, READY, "ann has left")
+            await until(lambda: ("left", room, ann.client_id) in bob.told, "ann has left")
             await until_sees(eve, room, bob, eve)
         finally:
             cluster.kill(first, signal.SIGCONT)
         await until_sees(bob, room, ann, bob, eve)
         assert await sees(ann, room, ann, bob, eve)
-    await asyncio.to_thread(wait_for, lambda: cluster.is_ready(first), READY, "it is ready again")
+    await asyncio.to_thread(wait_for, lambda: cluster.is_ready(first), "it is ready again")
 
 
 async def until_sees(person: Person, room: str, *present: Person) -> None:
@@ -156,4 +157,4 @@ async def until_sees(person: Person, room: str, *present: Person) -> None:
         except Exception:
             return False
 
-    await until(met, READY, f"{person.user} sees who is there")
+    await until(met, f"{person.user} sees who is there")

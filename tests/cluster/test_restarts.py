@@ -8,9 +8,10 @@ import signal
 import psutil
 import pytest
 
+from tests.waiting import until
+
 from .client import Client, assert_everyone_is_notified_once, one_client_per_worker
-from .harness import READY, RunningCluster
-from .waiting import until
+from .harness import RunningCluster
 
 
 async def assert_whole(cluster: RunningCluster) -> None:
@@ -45,7 +46,7 @@ async def test_a_killed_worker_comes_back_and_the_others_notice_nothing(restarte
             pids = restarted.worker_pids()
             return len(pids) == 3 and restarted.is_ready(pids[number])
 
-        await until(is_back, READY, f"worker {number} is ready again")
+        await until(is_back, f"worker {number} is ready again")
         after = restarted.worker_pids()
         assert [pid for pid in before if pid not in after] == [victim]
         await assert_notified(others[0], others[1:])
@@ -79,7 +80,6 @@ async def test_supervisorctl_stops_and_starts_one_worker(restarted: RunningClust
         await assert_everyone_is_notified_once(clients)
     await until(
         lambda: [worker["pid"] for worker in restarted.get("/api/cluster").json()["workers"]] == before[:2],
-        READY,
         "the stopped worker is no longer listed",
     )
     assert restarted.supervisorctl("start", "api:api-2").returncode == 0
@@ -93,7 +93,7 @@ async def test_supervisorctl_shows_every_program(restarted: RunningCluster) -> N
         shown = restarted.supervisorctl("status").stdout
         return {line.split()[0]: line.split()[1] for line in shown.splitlines()}
 
-    await until(lambda: states() == dict.fromkeys(programs, "RUNNING"), READY, "every program is running")
+    await until(lambda: states() == dict.fromkeys(programs, "RUNNING"), "every program is running")
 
 
 @pytest.mark.parametrize("how", ["killed", "restarted"])
@@ -106,7 +106,7 @@ async def test_workers_find_a_new_forwarder_by_themselves(restarted: RunningClus
             restarted.kill(before)
         else:
             assert restarted.supervisorctl("restart", "forwarder").returncode == 0
-        await until(lambda: restarted.forwarder_pid() not in (None, before), READY, "there is a new forwarder")
+        await until(lambda: restarted.forwarder_pid() not in (None, before), "there is a new forwarder")
         await assert_everyone_is_notified_once(clients, rounds=3)
     assert restarted.worker_pids() == workers
 
@@ -124,12 +124,12 @@ async def test_a_worker_without_a_forwarder_is_alive_but_not_ready(restarted: Ru
     pid = restarted.worker_pids()[0]
     assert restarted.supervisorctl("stop", "forwarder").returncode == 0
     try:
-        await until(lambda: restarted.get("/readyz", pid).status_code == 503, READY, "the worker is not ready")
+        await until(lambda: restarted.get("/readyz", pid).status_code == 503, "the worker is not ready")
         assert "bus" in restarted.get("/readyz", pid).text
         assert restarted.get("/healthz", pid).status_code == 200
     finally:
         assert restarted.supervisorctl("start", "forwarder").returncode == 0
-    await until(lambda: restarted.is_ready(pid), READY, "the worker is ready again")
+    await until(lambda: restarted.is_ready(pid), "the worker is ready again")
     await assert_whole(restarted)
 
 
@@ -140,7 +140,7 @@ async def test_supervisorctl_restarts_nginx(restarted: RunningCluster) -> None:
     async with await Client.open(restarted.ws_url) as client:
         assert restarted.supervisorctl("restart", "nginx").returncode == 0
         await client.closed()
-    await until(lambda: restarted.nginx_pid() not in (None, before), READY, "there is a new nginx")
+    await until(lambda: restarted.nginx_pid() not in (None, before), "there is a new nginx")
     assert restarted.worker_pids() == workers
     await assert_whole(restarted)
 
@@ -154,8 +154,8 @@ async def test_a_new_nginx_takes_over_the_port_of_a_killed_one(restarted: Runnin
     async with await Client.open(restarted.ws_url) as client:
         restarted.kill(before)
         await client.closed()
-    await until(lambda: restarted.nginx_pid() not in (None, before), READY, "there is a new nginx")
-    await until(lambda: not any(orphan.is_running() for orphan in orphans), READY, "the old nginx is gone")
+    await until(lambda: restarted.nginx_pid() not in (None, before), "there is a new nginx")
+    await until(lambda: not any(orphan.is_running() for orphan in orphans), "the old nginx is gone")
     assert restarted.worker_pids() == workers
     await assert_whole(restarted)
 
@@ -165,7 +165,7 @@ async def test_a_client_is_not_greeted_before_it_is_subscribed(restarted: Runnin
     restarted.wait_until_ready()
     before = restarted.worker_pids()[0]
     restarted.kill(before)
-    await until(lambda: restarted.worker_pids()[0] != before, READY, "there is a new worker")
+    await until(lambda: restarted.worker_pids()[0] != before, "there is a new worker")
     restarted.wait_until_ready()
     url = f"ws://127.0.0.1:{restarted.worker_port(restarted.worker_pids()[0])}/ws"
 

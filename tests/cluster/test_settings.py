@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 from .harness import REPOSITORY, environment, free_ports
 
 
@@ -23,7 +25,7 @@ def refused(*arguments: str, **settings: object) -> str:
             env=environment(**({"port": free_ports(1), "run_dir": run_dir, "workers": 1} | settings)),
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE,
             check=False,
         )
         assert ended.returncode not in (0, None)

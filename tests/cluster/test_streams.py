@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.integration.protocol import SECONDS, TRANSPORTS, Streaming, opened
+from tests.integration.protocol import TRANSPORTS, Streaming, opened
+from tests.waiting import PATIENCE, until
 
 from .harness import RunningCluster
-from .waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ async def test_nothing_is_held_up_by_nginx(cluster: RunningCluster, transport: s
 @pytest.mark.parametrize("transport", ["sse", "http_stream"])
 async def test_what_a_client_sends_may_arrive_at_any_worker(cluster: RunningCluster, transport: str) -> None:
     first, *others = (f"127.0.0.1:{cluster.worker_port(pid)}" for pid in cluster.worker_pids())
-    async with opened(first, transport) as client, httpx.AsyncClient(trust_env=False, timeout=SECONDS) as http:
+    async with opened(first, transport) as client, httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http:
         assert isinstance(client, Streaming)
         whole = {"session": client.connected["session"], "node": client.connected["node"]}
         for number, other in enumerate([first, *others], 10):
@@ -43,5 +43,5 @@ async def test_what_a_client_sends_may_arrive_at_any_worker(cluster: RunningClus
                 sent = await http.post(f"http://{other}/emulation", json=whole | {"data": command})
                 return sent.status_code == 204
 
-            await until(taken, SECONDS, "it is taken")
+            await until(taken, "it is taken")
             assert (await client.reply())["rpc"]["data"] == number

@@ -15,7 +15,7 @@ import jwt
 import pytest
 
 from tests.cluster.harness import RunningCluster
-from tests.cluster.waiting import until
+from tests.waiting import PATIENCE, until
 
 from .js.node import TRANSPORTS, WEBSOCKET, Clients, JavaScriptClient, Refused, Transport, node, require_packages
 
@@ -67,7 +67,7 @@ class World:
                 return False
             return answers[-1].status_code == 200
 
-        await until(answered, 30, f"/api/{method} answers")
+        await until(answered, f"/api/{method} answers")
         answer: dict[str, Any] = answers[-1].json()
         assert "result" in answer, answer
         result: dict[str, Any] = answer["result"]
@@ -90,7 +90,7 @@ async def world(cluster: RunningCluster) -> AsyncIterator[World]:
     cluster.wait_until_ready()  # again, when a test has killed a worker
     headers = {"X-API-Key": API_KEY}
     async with (
-        httpx.AsyncClient(base_url=cluster.url, headers=headers, timeout=30, trust_env=False) as http,
+        httpx.AsyncClient(base_url=cluster.url, headers=headers, timeout=PATIENCE, trust_env=False) as http,
         node() as clients,
     ):
         yield World(cluster, clients, http)

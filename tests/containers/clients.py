@@ -11,8 +11,7 @@ from typing import Any, Self
 from tests.chaos.checker import Verdict, check
 from tests.chaos.client import Client, Publisher, Subscriber
 from tests.chaos.sdk import SdkSubscriber
-from tests.cluster.harness import READY
-from tests.cluster.waiting import until
+from tests.waiting import PATIENCE, until
 
 RATE = 40
 """Publications per second of one publisher."""
@@ -67,7 +66,7 @@ class Traffic:
         for reader in self._readers:
             self.come(reader)
         try:
-            await until(lambda: all(r.record.start for r in self._readers), READY, "every client is subscribed")
+            await until(lambda: all(r.record.start for r in self._readers), "every client is subscribed")
         except BaseException:
             await self.__aexit__()
             raise
@@ -95,7 +94,6 @@ class Traffic:
         goals = [(writer, len(writer.acknowledged[self._channel]) + more) for writer in chosen]
         await until(
             lambda: all(len(writer.acknowledged[self._channel]) >= goal for writer, goal in goals),
-            READY,
             f"{more} more publications of each are accepted",
         )
 
@@ -104,7 +102,7 @@ class Traffic:
         for writer in self._writers:
             writer.stopping = True
         for writer in self._writers:
-            async with asyncio.timeout(READY):
+            async with asyncio.timeout(PATIENCE):
                 await writer.idle.wait()
         return {id: at for writer in self._writers for id, at in writer.acknowledged[self._channel].items()}
 
@@ -113,7 +111,7 @@ class Traffic:
         accepted = await self.stop()
         last = max(offset for _, offset in accepted.values())
         try:
-            await until(lambda: all(r.offset >= last for r in self._readers), READY, "all has arrived")
+            await until(lambda: all(r.offset >= last for r in self._readers), "all has arrived")
         finally:
             verdict = check({self._channel: accepted}, [reader.record for reader in self._readers])
             print(verdict)

@@ -13,8 +13,8 @@ import httpx
 import psutil
 
 from cluster.roster import ClusterReport
-from tests.cluster.harness import READY, REPOSITORY, environment, free_ports
-from tests.cluster.waiting import wait_for
+from tests.cluster.harness import REPOSITORY, environment, free_ports
+from tests.waiting import PATIENCE, wait_for
 
 from .network import Loopback
 
@@ -88,7 +88,7 @@ class Container:
             assert self._process.poll() is None, f"{self.name} has ended"
             return self.serves() and len(self.report().workers) >= workers
 
-        wait_for(ready, READY, f"{self.name} is ready")
+        wait_for(ready, f"{self.name} is ready")
 
     def serves(self) -> bool:
         """Whether it says that clients may be sent to it."""
@@ -99,7 +99,7 @@ class Container:
 
     def report(self) -> ClusterReport:
         """What it knows of the workers of all containers."""
-        answer = httpx.get(f"{self.url}/api/cluster", timeout=READY, trust_env=False)
+        answer = httpx.get(f"{self.url}/api/cluster", timeout=PATIENCE, trust_env=False)
         return ClusterReport.model_validate_json(answer.raise_for_status().content)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -107,7 +107,13 @@ class Container:
         assert self._process is not None, f"{self.name} does not run"
         program = self._network.inside(self._process, [sys.executable, "-m", "cluster", *arguments])
         return subprocess.run(
-            program, cwd=REPOSITORY, env=self._environment, capture_output=True, text=True, timeout=READY, check=False
+            program,
+            cwd=REPOSITORY,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
         )
 
     def output(self) -> str:

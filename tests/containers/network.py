@@ -15,7 +15,7 @@ from typing import Self
 
 import psutil
 
-from tests.cluster.waiting import wait_for
+from tests.waiting import wait_for
 
 CLONE_NEWNET = 0x40000000
 ISOLATED = [
@@ -95,7 +95,7 @@ class Namespaces(Loopback):
             assert process.poll() is None, "the container ended at once"
             return os.readlink(f"/proc/{process.pid}/ns/net") != os.readlink("/proc/thread-self/ns/net")
 
-        wait_for(apart, 30, "the container has a network of its own")
+        wait_for(apart, "the container has a network of its own")
         within = ["link set lo up"]
         for link, ours, theirs in (
             ("bus", self.host, f"10.0.0.{number}"),

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.chaos.client import Subscriber
-from tests.cluster.harness import READY
 from tests.cluster.sdk import Person
-from tests.cluster.waiting import until
 from tests.contract.engine_nats import Nats
 from tests.contract.engine_rabbitmq import RabbitMq
 from tests.contract.engine_redis import Redis
 from tests.contract.engines import Server
+from tests.waiting import PATIENCE, until
 
 from .clients import Traffic, readers, writer
 from .container import WORKERS
@@ -65,7 +64,7 @@ async def test_a_client_that_moves_to_the_other_container_gets_exactly_what_it_m
         seen = len(client.record.deliveries)
         await traffic.flows()
         traffic.come(client)
-        await until(lambda: client.recoveries, READY, "it has recovered")
+        await until(lambda: client.recoveries, "it has recovered")
         await traffic.flows()
         verdict = await traffic.finish()
     assert verdict.kept, str(verdict)
@@ -81,9 +80,9 @@ async def test_a_client_sees_those_of_the_other_container_come_and_go(containers
             await person.subscribe("room:a")
         for person in (ann, bob):
             assert await person.present("room:a") == {ann.client_id, bob.client_id}
-        await until(lambda: ("joined", "room:a", bob.client_id) in ann.told, READY, "ann is told that bob is there")
+        await until(lambda: ("joined", "room:a", bob.client_id) in ann.told, "ann is told that bob is there")
         await ann.client.disconnect()
-        await until(lambda: ("left", "room:a", ann.client_id) in bob.told, READY, "bob is told that ann has left")
+        await until(lambda: ("left", "room:a", ann.client_id) in bob.told, "bob is told that ann has left")
         assert await bob.present("room:a") == {bob.client_id}
     finally:
         await gone(ann, bob)
@@ -100,14 +99,14 @@ async def test_a_link_to_the_engine_that_is_cut_under_traffic_loses_nothing(link
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(asyncio.sleep(CUT))
                 tasks.create_task(traffic.flows(before))
-                tasks.create_task(until(lambda: not containers[0].serves(), READY, "it says that it is not ready"))
+                tasks.create_task(until(lambda: not containers[0].serves(), "it says that it is not ready"))
         finally:
             linked.heal(containers[0].number)
         await traffic.flows()
         await asyncio.to_thread(containers[0].wait_until_ready, 2 * WORKERS)
         verdict = await traffic.finish()
     assert verdict.kept, str(verdict)
-    assert behind.longest_wait < BUS_TIMEOUT + READY / 3, "a publisher waited without end"
+    assert behind.longest_wait < BUS_TIMEOUT + PATIENCE / 2, "a publisher waited without end"
     assert all("publish again with the same id" in error for error in behind.errors)
     assert behind.errors, "a publisher was not told that it had to wait too long"
     assert not before.errors
@@ -128,10 +127,10 @@ async def test_a_container_that_is_killed_whole_loses_nothing(containers: Pair) 
             await traffic.flows()
             dying.kill()
             await traffic.flows()
-            await until(lambda: all(mover.recoveries for mover in movers), READY, "the clients have moved")
+            await until(lambda: all(mover.recoveries for mover in movers), "the clients have moved")
             verdict = await traffic.finish()
         assert verdict.kept, str(verdict)
-        await until(lambda: ("left", "room:b", lost) in bob.told, READY, "bob is told that ann has left")
+        await until(lambda: ("left", "room:b", lost) in bob.told, "bob is told that ann has left")
         assert await bob.present("room:b") == {bob.client_id}
     finally:
         await gone(ann, bob)
@@ -145,7 +144,7 @@ def people(containers: Pair) -> tuple[Person, Person]:
 
 async def connected(person: Person) -> None:
     await person.client.connect()
-    await person.client.ready(READY)
+    await person.client.ready(PATIENCE)
 
 
 async def gone(*people: Person) -> None:

@@ -11,9 +11,8 @@ import pytest
 
 from tests.chaos.checker import Delivery
 from tests.chaos.client import Subscriber
-from tests.cluster.harness import READY
-from tests.cluster.waiting import until
 from tests.contract.engine_sqs import Sqs
+from tests.waiting import until
 
 from .clients import PlainClient, SdkClient, Traffic, jitter, writer
 from .network import Loopback
@@ -57,7 +56,7 @@ def received(client: Subscriber) -> list[str]:
 async def all_received_in_one_order(accepted: Iterable[str], clients: list[Subscriber]) -> None:
     """Each exactly once."""
     accepted = set(accepted)
-    await until(lambda: all(accepted <= set(received(client)) for client in clients), READY, "all has arrived")
+    await until(lambda: all(accepted <= set(received(client)) for client in clients), "all has arrived")
     first, *others = map(received, clients)
     assert len(first) == len(accepted)
     for other in others:
@@ -107,13 +106,13 @@ async def test_the_clients_of_a_container_that_is_killed_whole_go_on_in_the_othe
     async with Traffic("chaos:killed", [author], [*movers, *stayers]) as traffic:
         await traffic.flows(more=5)
         dying.kill()
-        await until(lambda: all(mover.connects > 1 for mover in movers), READY, "the clients have moved")
+        await until(lambda: all(mover.connects > 1 for mover in movers), "the clients have moved")
         for mover in movers:
             seen = len(received(mover))
-            await until(lambda: len(received(mover)) > seen, READY, "it gets what is new")  # noqa: B023
+            await until(lambda: len(received(mover)) > seen, "it gets what is new")  # noqa: B023
         await all_received_in_one_order(await traffic.stop(), stayers)
         last = received(stayers[0])[-1]
-        await until(lambda: all(received(mover)[-1] == last for mover in movers), READY, "the last one has arrived")
+        await until(lambda: all(received(mover)[-1] == last for mover in movers), "the last one has arrived")
     for mover in movers:
         # What it missed is missing; the rest is what the others got, in their order.
         assert received(mover) == [id for id in received(stayers[0]) if id in received(mover)]

@@ -23,10 +23,10 @@ import pytest
 from cluster.bus import Bus, connect
 from cluster.settings import Settings, environment, load
 
-from ..cluster.waiting import hold_still
+from ..waiting import PATIENCE, hold_still
 
 PROJECT = Path(__file__).parents[2]
-PATIENT: dict[str, Any] = {"bus_timeout": 30.0}
+PATIENT: dict[str, Any] = {"bus_timeout": PATIENCE}
 """Settings: a slow machine is no reason to give up."""
 WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 """Begins the command of a server that ends when the tests are killed: nobody else would end it."""
@@ -102,7 +102,7 @@ class Server(Engine):
         self.process.send_signal(signal.SIGCONT)
         self.process.send_signal(signum)
         try:
-            self.process.wait(30)
+            self.process.wait(PATIENCE)
         finally:
             self.process.kill()
             self.process.wait()

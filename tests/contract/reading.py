@@ -10,11 +10,10 @@ import pytest
 from cluster.bus import Bus
 from cluster.errors import BusError, BusUnavailable
 from cluster.stream import History, Position, Publication, Retention
+from tests.waiting import PATIENCE
 
 KEEP = Retention(size=100_000, seconds=300.0)
 THE_END = b"the end"
-PATIENCE = 30.0
-"""Seconds after which what should have happened has not."""
 
 _ids = map("id-{}".format, itertools.count())
 

@@ -9,9 +9,10 @@ import pytest
 from cluster.bus import Bus, Capabilities
 from cluster.errors import PublishRefused
 from cluster.stream import Position, Retention
+from tests.waiting import PATIENCE
 
 from .engines import Engine
-from .reading import PATIENCE, clear, data_of, is_linked, numbered, publish, publish_all, received, whole_history
+from .reading import clear, data_of, is_linked, numbered, publish, publish_all, received, whole_history
 
 
 async def fill(bus: Bus, channel: str, count: int, retention: Retention) -> list[Position]:

@@ -18,11 +18,12 @@ from cluster.bus import connect, session
 from cluster.errors import BusError, BusUnavailable
 from cluster.settings import load
 from cluster.stream import Retention
+from tests.waiting import PATIENCE
 
 from .engine_nats import Nats
 from .engine_redis import Redis
 from .engines import Server, free_ports
-from .reading import PATIENCE, data_of, is_linked, numbered, publish, publish_all, received, whole_history
+from .reading import data_of, is_linked, numbered, publish, publish_all, received, whole_history
 from .test_restart import recovered
 
 S = TypeVar("S", bound=Server)

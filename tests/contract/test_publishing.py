@@ -10,12 +10,16 @@ from contextlib import suppress
 import pytest
 
 from cluster.errors import BusError, BusUnavailable, PublishError, PublishRefused
+from tests.waiting import PATIENCE
 
 from .engines import Engine
-from .reading import PATIENCE, data_of, numbered, publish, publish_all, published, received, witness
+from .reading import data_of, numbered, publish, publish_all, published, received, witness
 
 A_MOMENT = 0.3
 """Seconds in which an engine that works would have answered."""
+
+AT_ONCE = PATIENCE / 6
+"""Seconds far below those a call goes on trying when nobody answers."""
 
 IDLE = 1.2
 """Seconds after which a bus that has heard nothing asks whether anyone is there."""
@@ -183,7 +187,7 @@ async def test_a_publication_made_just_when_the_engine_answers_is_not_forgotten(
         process.start()
         call = asyncio.create_task(publish(bus, channel, b"more"))
         keep_the_loop_busy(A_MOMENT)
-        async with asyncio.timeout(PATIENCE / 6):
+        async with asyncio.timeout(AT_ONCE):
             await call
         assert await published(bus, channel) == [b"data", b"more"]
 
@@ -191,7 +195,7 @@ async def test_a_publication_made_just_when_the_engine_answers_is_not_forgotten(
 async def test_a_publication_that_cannot_be_sent_harms_no_other(engine: Engine, channel: str) -> None:
     async with engine.connect() as bus:
         calls = [asyncio.create_task(publish(bus, channel, id=id)) for id in ("before", "not unicode: \ud800", "after")]
-        async with asyncio.timeout(PATIENCE / 6):
+        async with asyncio.timeout(AT_ONCE):
             before, unusable, after = await asyncio.gather(*calls, return_exceptions=True)
         assert not isinstance(before, BaseException)
         assert not isinstance(after, BaseException)
@@ -210,7 +214,7 @@ class TestAClosedBus:
                 return_exceptions=True,
             )
             await asyncio.wait([calls], timeout=A_MOMENT)
-        async with asyncio.timeout(PATIENCE / 6):
+        async with asyncio.timeout(AT_ONCE):
             one, two, subscribing, asking = await calls
         assert isinstance(one, PublishError)
         assert isinstance(two, PublishError)
@@ -220,14 +224,14 @@ class TestAClosedBus:
     async def test_publishes_nothing_more(self, engine: Engine, channel: str) -> None:
         async with engine.connect() as bus:
             await publish(bus, channel)
-        async with asyncio.timeout(PATIENCE / 6):
+        async with asyncio.timeout(AT_ONCE):
             with pytest.raises(PublishError):
                 await publish(bus, channel)
 
     async def test_answers_nothing_more(self, engine: Engine, channel: str) -> None:
         async with engine.connect() as bus:
             await publish(bus, channel)
-        async with asyncio.timeout(PATIENCE / 6):
+        async with asyncio.timeout(AT_ONCE):
             with pytest.raises(BusError):
                 await bus.subscribe(channel)
             with pytest.raises(BusError):

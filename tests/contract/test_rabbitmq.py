@@ -17,9 +17,10 @@ from cluster.bus import Bus, connect, session
 from cluster.errors import BusUnavailable, ConfigurationError
 from cluster.settings import load
 from cluster.stream import History, Position
+from tests.waiting import PATIENCE
 
 from .engine_rabbitmq import RabbitMq
-from .reading import PATIENCE, data_of, is_linked, numbered, publish, publish_all, received, whole_history
+from .reading import data_of, is_linked, numbered, publish, publish_all, received, whole_history
 from .test_restart import recovered
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from cluster.bus import Bus
 from cluster.stream import Cursor, Position, Publication, Verdict
+from tests.waiting import PATIENCE
 
 from .engines import Engine
 from .reading import (
-    PATIENCE,
     THE_END,
     clear,
     data_of,

@@ -14,9 +14,10 @@ from aiobotocore.session import get_session
 from cluster.bus import connect, session, sqs
 from cluster.errors import ConfigurationError
 from cluster.settings import load
+from tests.waiting import PATIENCE
 
 from .engine_sqs import Sqs
-from .reading import PATIENCE, data_of, numbered, publish, publish_all, received
+from .reading import data_of, numbered, publish, publish_all, received
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:contract.fifo"
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.waiting import PATIENCE
+
 from .engines import Engine
-from .reading import PATIENCE, data_of, is_linked, numbered, publish, publish_all, received, received_until
+from .reading import data_of, is_linked, numbered, publish, publish_all, received, received_until
 
 NAMES = [
     *("a", "ab", "abc", "a.b", "a.b.c", "a/b", "a/b/c", "a:b", "A"),  # one the beginning of another, case

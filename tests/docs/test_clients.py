@@ -14,13 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.harness import REPOSITORY, RunningCluster
-from tests.cluster.waiting import wait_for
 from tests.conformance.js.node import MODULES, require_packages
+from tests.waiting import PATIENCE, wait_for
 
 TEXT = (REPOSITORY / "docs" / "clients.md").read_text()
 SHOWN_AT = "localhost:8008"
 NODE = REPOSITORY / "scripts" / "node"
-WAIT = 60.0
 
 
 def block(fence: str, first: str = "") -> str:
@@ -50,7 +49,7 @@ def printed(command: list[str | Path], place: Path) -> Iterator[Path]:
         yield output
     finally:
         program.terminate()
-        program.wait(30)
+        program.wait(PATIENCE)
 
 
 def wait_for_lines(output: Path, *lines: str) -> None:
@@ -59,7 +58,7 @@ def wait_for_lines(output: Path, *lines: str) -> None:
         return [line for line in lines if line not in there]
 
     try:
-        wait_for(lambda: not missing(), WAIT, "all is printed")
+        wait_for(lambda: not missing(), "all is printed")
     except AssertionError:
         raise AssertionError(f"{missing()} not in:\n{output.read_text()}") from None
 
@@ -77,7 +76,7 @@ def token(cluster: RunningCluster, user: str) -> str:
 def say(cluster: RunningCluster, place: Path, text: str) -> None:
     """Have the Python client publish this."""
     program = here(cluster, block("python", "# reader.py")).replace("good morning", text)
-    subprocess.run([sys.executable, "-c", program], cwd=place, check=True, timeout=WAIT, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", program], cwd=place, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture

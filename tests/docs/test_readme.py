@@ -14,6 +14,7 @@ from websockets.asyncio.client import connect
 
 from tests.cluster.client import Client
 from tests.cluster.harness import REPOSITORY, RunningCluster
+from tests.waiting import PATIENCE
 
 README = (REPOSITORY / "README.md").read_text()
 
@@ -35,7 +36,7 @@ async def test_the_example_application_runs_on_two_workers(tmp_path: Path, monke
         url = f"ws://127.0.0.1:{cluster.port}/orders"
         async with connect(url, proxy=None) as a, connect(url, proxy=None) as b:
             assert cluster.command("verify").returncode == 0
-            async with httpx.AsyncClient(trust_env=False) as program:
+            async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as program:
                 answer = await program.post(f"{cluster.url}/orders", json={"id": 1})
             assert answer.status_code == 200
             for client in (a, b):

@@ -13,7 +13,8 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-SECONDS = 20.0
+from tests.waiting import PATIENCE
+
 TRANSPORTS = ("websocket", "sse", "http_stream")
 
 
@@ -45,7 +46,7 @@ class ProtocolClient:
 
     async def receive(self) -> dict[str, Any]:
         """The next reply or push, no ping. Raises `Ended`."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 while not self._received:
                     self._received.extend(await self.read())
@@ -152,7 +153,7 @@ def _stream(path: str) -> Any:
     @asynccontextmanager
     async def open(host: str, **request: Any) -> AsyncIterator[ProtocolClient]:
         limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(trust_env=False, timeout=SECONDS, limits=limits) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE, limits=limits) as http:
             command = json.dumps(ProtocolClient().connect_command(**request))
             async with http.stream("POST", f"http://{host}{path}", content=command) as response:
                 assert response.status_code == 200, await response.aread()

@@ -11,7 +11,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
 
-SECONDS = 20.0
+from tests.waiting import PATIENCE
 
 
 class RawClient:
@@ -23,7 +23,7 @@ class RawClient:
         self._socket = socket.socket()
         if receive_buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._socket.settimeout(SECONDS)
+        self._socket.settimeout(PATIENCE)
         self._socket.connect((address, int(port)))
 
     async def open(self) -> None:

@@ -15,9 +15,7 @@ import psutil
 import uvicorn
 
 from tests.cluster.harness import REPOSITORY, environment
-from tests.cluster.waiting import until, wait_for
-
-READY = 30.0
+from tests.waiting import PATIENCE, until, wait_for
 
 
 @asynccontextmanager
@@ -28,7 +26,7 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
     server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]
     task = asyncio.create_task(server.serve())
     try:
-        await until(lambda: server.started or task.done(), READY, "the application has started")
+        await until(lambda: server.started or task.done(), "the application has started")
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"127.0.0.1:{port}"
     finally:
@@ -51,7 +49,7 @@ def process(*command: str, ready: Callable[[], bool], **settings: object) -> Ite
             start_new_session=True,
         )
         try:
-            wait_for(lambda: ready() or running.poll() is not None, READY, "it is ready")
+            wait_for(lambda: ready() or running.poll() is not None, "it is ready")
             assert running.poll() is None, f"it ended with status {running.returncode}"
             yield running
         except BaseException as error:
@@ -62,7 +60,7 @@ def process(*command: str, ready: Callable[[], bool], **settings: object) -> Ite
             started = psutil.Process(running.pid).children(recursive=True) if running.poll() is None else []
             running.terminate()
             try:
-                running.wait(READY)
+                running.wait(PATIENCE)
             finally:
                 for left in started:
                     if left.is_running():

@@ -14,9 +14,8 @@ from cluster.bus.memory import MemoryBus
 from cluster.errors import BusUnavailable, ChannelError
 from cluster.hub import CaughtUp, Hub
 from cluster.stream import Position, Publication, Retention
-from tests.cluster.waiting import until
+from tests.waiting import until
 
-SECONDS = 20
 KEPT = 50
 LIMIT = 30
 
@@ -106,7 +105,7 @@ class TestStream:
         assert offsets(found.publications) == [5, 6, 7, 8, 9, 10]
         assert found.position == top
         await publish(hub, 2, 11)
-        await until(lambda: len(record.received) == 2, SECONDS, "the next are delivered")
+        await until(lambda: len(record.received) == 2, "the next are delivered")
         assert offsets(record.received) == [11, 12]
 
     async def test_an_empty_epoch_is_the_current_one(self, hub: Hub) -> None:
@@ -132,7 +131,7 @@ class TestStream:
         assert len(found.publications) == (missed if recovered else 0)
         assert found.position == top
         await publish(hub, 1)
-        await until(lambda: record.received, SECONDS, "the next is delivered")
+        await until(lambda: record.received, "the next is delivered")
         assert offsets(record.received) == [missed + 1]
 
     async def test_a_position_nobody_has_reached_is_not_recovered(self, hub: Hub) -> None:
@@ -156,7 +155,7 @@ class TestStream:
         await publishing
         for since, (found, record) in zip((0, 2, 5), caught, strict=True):
             got = len(found.publications)
-            await until(lambda: len(record.received) >= 20 - since - got, SECONDS, "it has all")  # noqa: B023
+            await until(lambda: len(record.received) >= 20 - since - got, "it has all")  # noqa: B023
             assert offsets(found.publications + record.received) == list(range(since + 1, 21))
 
 
@@ -184,7 +183,7 @@ class TestNewest:
         found, record = await catch_up(hub, Position("", 0), newest=True)
         assert (found.position, offsets(found.publications)) == (top, [3])
         await publish(hub, 1)
-        await until(lambda: record.received, SECONDS, "the next is delivered")
+        await until(lambda: record.received, "the next is delivered")
 
 
 class TestTrouble:

@@ -15,9 +15,9 @@ from cluster.content import Content, pack
 from cluster.peers import SubscribeClients, Target
 from cluster.session.codes import UNSUBSCRIBED
 from cluster.stream import History, Position, Publication
-from tests.cluster.waiting import until
+from tests.waiting import until
 
-from .test_client_leaving import SECONDS, Written, command, connected, nothing_left
+from .test_client_leaving import Written, command, connected, nothing_left
 from .test_client_leaving import hub as hub  # the fixture
 
 
@@ -30,14 +30,14 @@ async def outlet() -> Written:
 async def client(hub: Hub, outlet: Written) -> AsyncIterator[Client]:
     """A client that is connected, in no channel yet."""
     client = connected(hub, outlet)
-    await until(lambda: outlet.reply(1), SECONDS, "it is connected")
+    await until(lambda: outlet.reply(1), "it is connected")
     yield client
     client.leave()
 
 
 async def answer(client: Client, outlet: Written, id: int, **request: Any) -> dict[str, Any]:
     command(client, id, **request)
-    await until(lambda: outlet.reply(id), SECONDS, f"{request} is answered")
+    await until(lambda: outlet.reply(id), f"{request} is answered")
     return outlet.reply(id) or {}
 
 
@@ -70,13 +70,13 @@ async def test_what_is_published_while_it_connects_comes_after_the_answer(hub: H
 
     hub.bus.subscribe = slow  # type: ignore[method-assign]
     client = connected(hub, outlet, "room:a", "room:b")
-    await until(lambda: "room:a" in client._attached, SECONDS, "it is in the first")
+    await until(lambda: "room:a" in client._attached, "it is in the first")
     for number in range(3):
         await hub.publish("room:a", number)
     await settle()
     assert outlet.messages == []
     go_on.set()
-    await until(lambda: len(pushes(outlet, "pub")) == 3, SECONDS, "they are delivered")
+    await until(lambda: len(pushes(outlet, "pub")) == 3, "they are delivered")
     assert outlet.messages[0]["connect"]["subs"]["room:a"].get("offset", 0) == 0
     assert [publication["offset"] for publication in pushes(outlet, "pub")] == [1, 2, 3]
     client.leave()
@@ -92,10 +92,10 @@ async def test_too_much_while_it_connects_closes_it(hub: Hub, outlet: Written) -
 
     hub.bus.subscribe = slow  # type: ignore[method-assign]
     client = connected(hub, outlet, "room:a", "room:b")
-    await until(lambda: "room:a" in client._attached, SECONDS, "it is in the first")
+    await until(lambda: "room:a" in client._attached, "it is in the first")
     for _ in range(30):
         await hub.publish("room:a", "x" * 50_000)
-    await until(lambda: outlet.closed, SECONDS, "it is closed")
+    await until(lambda: outlet.closed, "it is closed")
     assert outlet.closed == (3008, "slow")
     await nothing_left(hub)
 
@@ -116,7 +116,7 @@ async def test_a_loss_ends_the_subscription_and_nothing_behind_it_is_sent(
 
 async def test_a_loss_in_a_channel_of_the_servers_choice_closes_it(hub: Hub, outlet: Written) -> None:
     connected(hub, outlet, "room:a")
-    await until(lambda: outlet.reply(1), SECONDS, "it is connected")
+    await until(lambda: outlet.reply(1), "it is connected")
     lose(hub, "room:a")
     await settle()
     assert outlet.closed == (3010, "insufficient state")
@@ -143,7 +143,7 @@ async def test_what_is_not_json_closes_those_who_speak_json(hub: Hub) -> None:
     for client, outlet in zip(clients, outlets, strict=True):
         await answer(client, outlet, 2, subscribe={"channel": "room:a"})
     await hub.publish_bytes("room:a", pack(Content(b"\xff", binary=True)))
-    await until(lambda: all(outlet.closed for outlet in outlets), SECONDS, "all are closed")
+    await until(lambda: all(outlet.closed for outlet in outlets), "all are closed")
     assert [outlet.closed and outlet.closed[0] for outlet in outlets] == [3506] * 3
     await nothing_left(hub)
 
@@ -152,10 +152,10 @@ async def test_a_client_is_told_of_itself_after_its_answer_and_once(hub: Hub, cl
     await answer(client, outlet, 2, subscribe={"channel": "room:a"})
     other = connected(hub, Written())
     command(other, 2, subscribe={"channel": "room:a"})
-    await until(lambda: len(pushes(outlet, "join")) == 2, SECONDS, "the other is seen")
+    await until(lambda: len(pushes(outlet, "join")) == 2, "the other is seen")
     assert [join["info"]["client"] for join in pushes(outlet, "join")] == [client.client_id, other.client_id]
     other.leave()
-    await until(lambda: pushes(outlet, "leave"), SECONDS, "the other is gone")
+    await until(lambda: pushes(outlet, "leave"), "the other is gone")
     assert len(pushes(outlet, "join")) == 2
     assert "subscribe" in outlet.messages[1]
 
@@ -208,7 +208,7 @@ class TestOrders:
     ) -> None:
         await hub.publish("room:a", 1)
         client.subscribe(SubscribeClients(Target("ann"), "room:a", data=b'"hello"', since=Position("", 0)))
-        await until(lambda: pushes(outlet, "join"), SECONDS, "it is subscribed")
+        await until(lambda: pushes(outlet, "join"), "it is subscribed")
         kinds = [next(kind for kind in message["push"] if kind != "channel") for message in outlet.messages[1:]]
         assert kinds == ["subscribe", "pub", "join"]
         assert pushes(outlet, "subscribe")[0]["data"] == "hello"
@@ -228,9 +228,9 @@ class TestOrders:
     async def test_server_and_client_may_want_it_at_once(self, hub: Hub, client: Client, outlet: Written) -> None:
         client.subscribe(SubscribeClients(Target("ann"), "room:a"))
         command(client, 2, subscribe={"channel": "room:a"})
-        await until(lambda: outlet.reply(2), SECONDS, "it is answered")
+        await until(lambda: outlet.reply(2), "it is answered")
         await hub.publish("room:a", 1)
-        await until(lambda: pushes(outlet, "pub"), SECONDS, "it is delivered")
+        await until(lambda: pushes(outlet, "pub"), "it is delivered")
         await settle()
         assert len(pushes(outlet, "pub")) == 1
         client.leave()

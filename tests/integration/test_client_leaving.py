@@ -22,9 +22,8 @@ from cluster.service import Service
 from cluster.session.codec import JSON
 from cluster.session.codes import CLOSE_FORCED
 from cluster.stream import Position
-from tests.cluster.waiting import until
+from tests.waiting import until
 
-SECONDS = 20
 CHANNELS = ["room:a", "room:b", "cache:c"]
 MOST = 500
 """Turns of the event loop in which everything is done."""
@@ -81,7 +80,7 @@ async def hub() -> AsyncIterator[Hub]:
 
     async with hub.lifespan(FastAPI()):
         service = hub._running_service()
-        await until(lambda: service.node.peers.settled, SECONDS, "the node is settled")
+        await until(lambda: service.node.peers.settled, "the node is settled")
         yield hub
 
 
@@ -189,7 +188,7 @@ def end(client: Client, way: str) -> None:
 
 async def nothing_left(hub: Hub) -> None:
     service = hub._running_service()
-    await until(lambda: traces(service) == NO_TRACES, SECONDS, "nothing is left")
+    await until(lambda: traces(service) == NO_TRACES, "nothing is left")
     await service.exchange.told()
     assert await service.exchange.read("room:a") == await service.exchange.read("room:b") == {}
 
@@ -224,7 +223,7 @@ async def test_who_goes_while_it_is_served_leaves_nothing_behind(hub: Hub, step:
         for turns in range(MOST):
             outlet = Written()
             client = connected(hub, outlet, "room:a")
-            await until(lambda: outlet.reply(1), SECONDS, "it is connected")  # noqa: B023
+            await until(lambda: outlet.reply(1), "it is connected")  # noqa: B023
             STEPS[step](client)
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -247,7 +246,7 @@ async def test_a_client_that_is_refused_keeps_none_of_its_channels(hub: Hub, mon
     monkeypatch.setattr(hub.bus, "subscribe", not_all)
     outlet = Written()
     client = connected(hub, outlet, *CHANNELS)
-    await until(lambda: outlet.reply(1), SECONDS, "it is answered")
+    await until(lambda: outlet.reply(1), "it is answered")
     assert outlet.messages[0]["error"]["code"] == 100
     assert outlet.closed is None
     await nothing_left(hub)
@@ -257,8 +256,8 @@ async def test_a_client_that_is_refused_keeps_none_of_its_channels(hub: Hub, mon
 async def test_a_function_that_takes_long_ends_with_its_client(hub: Hub) -> None:
     outlet = Written()
     client = connected(hub, outlet)
-    await until(lambda: outlet.reply(1), SECONDS, "it is connected")
+    await until(lambda: outlet.reply(1), "it is connected")
     command(client, 2, rpc={"method": "wait"})
-    await until(lambda: traces(hub._running_service())["tasks"], SECONDS, "it is called")
+    await until(lambda: traces(hub._running_service())["tasks"], "it is called")
     client.leave()
     await nothing_left(hub)

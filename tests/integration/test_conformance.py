@@ -15,10 +15,10 @@ from typing import NamedTuple
 import pytest
 
 from tests.cluster.harness import free_ports
+from tests.waiting import PATIENCE
 
 from .serving import answers, process
 
-SECONDS = 30.0
 LONGEST = 65_536
 """Bytes of a message the server takes."""
 RUNNER = (
@@ -208,7 +208,7 @@ async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
 
 async def hear(port: int, case: Case, step: int | None = None) -> Heard:
     """Have a conversation, sending everything at once or `step` bytes at a time, until the server ends it."""
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         reader, writer = await connect(port)
         try:
             step = step or len(case.sent)

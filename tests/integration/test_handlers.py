@@ -30,13 +30,12 @@ from cluster import (
     Retention,
     Welcome,
 )
-from tests.cluster.waiting import until
+from tests.waiting import until
 
 from .protocol import Ended, ProtocolClient, Socket, opened
 from .serving import serving
 
 SECRET = "a secret that is long enough for HS256 and its tests"
-SECONDS = 20
 
 
 class Order(BaseModel):
@@ -498,7 +497,7 @@ class TestMessages:
         async with connected(hub) as client:
             for number in (1, 0, 2):
                 await client.write(json.dumps({"send": {"data": {"number": number}}}))
-            await until(lambda: len(taken) == 2, SECONDS, "what fits is taken")
+            await until(lambda: len(taken) == 2, "what fits is taken")
             assert taken == [("ann", 1), ("ann", 2)]
 
     async def test_where_nobody_takes_it_the_client_is_told(self, hub: Hub) -> None:

@@ -30,11 +30,9 @@ from cluster import (
     dispatch,
 )
 from cluster.peers import Alive
-from tests.cluster.waiting import until
+from tests.waiting import PATIENCE, until
 
 from .serving import serving
-
-SECONDS = 20
 
 
 class Order(BaseModel):
@@ -56,10 +54,10 @@ def deadline() -> Iterator[None]:
     """End a test that waits too long: Starlette's test client would wait for ever."""
 
     def give_up(signum: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"not within {SECONDS} s")
+        raise TimeoutError(f"not within {PATIENCE:g} s")
 
     previous = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(SECONDS)
+    signal.alarm(int(PATIENCE))
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, previous)
@@ -183,8 +181,8 @@ async def test_a_client_that_goes_is_forgotten(hub: Hub) -> None:
 
     async with serving(app) as host:
         async with connect(f"ws://{host}/ws", proxy=None):
-            await until(lambda: len(hub.connections) == 1, SECONDS, "the client is known")
-        await until(lambda: not hub.connections, SECONDS, "the client is forgotten")
+            await until(lambda: len(hub.connections) == 1, "the client is known")
+        await until(lambda: not hub.connections, "the client is forgotten")
 
 
 async def test_a_client_comes_and_goes_with_its_channels(hub: Hub) -> None:
@@ -203,7 +201,7 @@ async def test_a_client_comes_and_goes_with_its_channels(hub: Hub) -> None:
     async with serving(app) as host, connect(f"ws://{host}/ws", proxy=None) as socket:
 
         async def receive() -> object:
-            return json.loads(await asyncio.wait_for(socket.recv(), SECONDS))
+            return json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))
 
         for channel in ("a", "b"):
             await socket.send(json.dumps(channel))
@@ -282,10 +280,10 @@ async def test_a_handler_is_called_in_every_worker_in_order() -> None:
     for name, hub in hubs.items():
         listen(name, hub)
     async with running(hubs["one"]) as hub, running(hubs["two"]), running(hubs["three"]):
-        await until(lambda: all(each.channels == 1 for each in hubs.values()), SECONDS, "all listen")
+        await until(lambda: all(each.channels == 1 for each in hubs.values()), "all listen")
         for number in range(20):
             await hub.publish("orders", Order(number=number))
-        await until(lambda: len(handled) == 60, SECONDS, "each has handled each")
+        await until(lambda: len(handled) == 60, "each has handled each")
     for name in hubs:
         assert [each[1:] for each in handled if each[0] == name] == [(number, number + 1) for number in range(20)]
 
@@ -299,10 +297,10 @@ async def test_a_handler_that_fails_is_called_again_for_the_next(hub: Hub) -> No
         raise RuntimeError("no luck")
 
     async with running(hub):
-        await until(lambda: hub.channels == 1, SECONDS, "it listens")
+        await until(lambda: hub.channels == 1, "it listens")
         for number in range(3):
             await hub.publish("orders", Order(number=number))
-        await until(lambda: handled == [0, 1, 2], SECONDS, "all were handled")
+        await until(lambda: handled == [0, 1, 2], "all were handled")
 
 
 def test_a_family_cannot_have_a_handler(hub: Hub) -> None:
@@ -346,7 +344,7 @@ async def test_an_event_by_name_is_forwarded_to_the_channel_it_chooses(hub: Hub)
         async def arrived() -> bool:
             return len((await hub.bus.history("orders:corner", None, 10)).publications) == 1
 
-        await until(arrived, SECONDS, "the event was published")
+        await until(arrived, "the event was published")
 
 
 async def test_without_a_running_hub_dispatching_and_publishing_say_so(hub: Hub) -> None:
@@ -360,14 +358,14 @@ async def test_workers_know_of_each_other() -> None:
     one, two = a_hub("known"), a_hub("known")
     app = FastAPI(lifespan=one.lifespan)
     app.include_router(one.router)
-    async with serving(app) as host, running(two), httpx.AsyncClient(trust_env=False) as client:
+    async with serving(app) as host, running(two), httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
 
         async def known() -> bool:
             report = (await client.get(f"http://{host}/api/cluster")).json()
             pids = [worker["pid"] for worker in report["workers"]]
             return pids == [report["answered_by"]] * 2 == [worker.pid for worker in two.heartbeat.workers()]
 
-        await until(known, SECONDS, "both, which share this process, are listed")
+        await until(known, "both, which share this process, are listed")
 
 
 async def test_a_report_of_a_worker_that_cannot_be_read_is_dropped(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,10 +13,9 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from cluster import Hub
 from tests.apps.places import create_app
+from tests.waiting import PATIENCE
 
 from .serving import serving
-
-SECONDS = 20.0
 
 ENDPOINTS = ["async", "sync", "background", "background-sync", "thread", "task"]
 
@@ -29,11 +28,11 @@ async def host() -> AsyncIterator[str]:
 
 
 async def receive(socket: ClientConnection) -> object:
-    return json.loads(await asyncio.wait_for(socket.recv(), SECONDS))
+    return json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))
 
 
 async def post(host: str, path: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
         return (await client.post(f"http://{host}{path}")).raise_for_status()
 
 
@@ -60,7 +59,7 @@ async def test_from_an_open_websocket(host: str, verb: str, channel: str) -> Non
 
 @pytest.mark.parametrize("channel", ["published", "dispatched"])
 async def test_from_lifespan(host: str, channel: str) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
         assert (await client.get(f"http://{host}/history/{channel}")).json() == [
             {"place": "lifespan", "kept": "default"}
         ]

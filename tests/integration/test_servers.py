@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from cluster import Hub
 from tests.cluster.client import Client, one_client_per_worker
 from tests.cluster.harness import REPOSITORY, environment, free_ports
-from tests.cluster.waiting import until
+from tests.waiting import PATIENCE, until
 
 from .serving import answers, process, run_directory
 
@@ -77,11 +77,11 @@ async def test_any_process_lists_all(host: str) -> None:
         pids = [client.pid for client in clients]
 
         async def listed() -> bool:
-            async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE, verify=False) as client:
                 report = (await client.get(f"http://{host}/api/cluster")).json()
             return sorted(worker["pid"] for worker in report["workers"]) == pids
 
-        await until(listed, 20, f"{pids} are listed")
+        await until(listed, f"{pids} are listed")
 
 
 @pytest.mark.parametrize("scheme", ["ipc", "tcp"])
@@ -113,7 +113,7 @@ async def test_one_process_for_a_debugger_answers() -> None:
         api_log_level="debug",
     ) as running:
         async with (
-            httpx.AsyncClient(trust_env=False, verify=False) as client,
+            httpx.AsyncClient(trust_env=False, timeout=PATIENCE, verify=False) as client,
             await Client.open(f"ws://127.0.0.1:{port}/ws") as one,
             await Client.open(f"ws://127.0.0.1:{port}/ws") as other,
         ):
@@ -133,7 +133,7 @@ def test_one_process_needs_a_port(arguments: list[str]) -> None:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
     assert ended.returncode == 1

@@ -15,7 +15,7 @@ from websockets.frames import CloseCode
 
 from tests.cluster.client import Client
 from tests.cluster.harness import free_ports
-from tests.cluster.waiting import until
+from tests.waiting import PATIENCE, until
 
 from .raw import RawClient
 from .serving import answers, process
@@ -48,7 +48,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[str]:
 
 async def connections(host: str) -> int:
     """How many sockets the worker says are attached."""
-    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE, verify=False) as client:
         report = (await client.get(f"http://{host}/api/cluster")).json()
     return int(report["workers"][0]["connections"])
 
@@ -57,7 +57,7 @@ async def until_attached(host: str, count: int) -> None:
     async def attached() -> bool:
         return await connections(host) == count
 
-    await until(attached, 30, f"{count} sockets are attached")
+    await until(attached, f"{count} sockets are attached")
 
 
 async def relay(host: str, *channels: str) -> Client:

@@ -20,7 +20,7 @@ from websockets.typing import Subprotocol
 from cluster.session.commands import Command, ConnectRequest, Reply, RpcRequest, raw
 from cluster.session.protobuf import PROTOBUF, message_class
 from tests.cluster.harness import free_ports
-from tests.cluster.waiting import until
+from tests.waiting import PATIENCE, until
 
 from .protocol import TRANSPORTS, Socket, Streaming, opened
 from .raw import RawClient
@@ -63,11 +63,11 @@ def host(request: pytest.FixtureRequest) -> Iterator[str]:
 
 async def until_connected(host: str, count: int) -> None:
     async def connected() -> bool:
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http:
             report = (await http.get(f"http://{host}/api/cluster")).json()
         return bool(report["workers"][0]["connections"] == count)
 
-    await until(connected, 30, f"{count} clients are connected")
+    await until(connected, f"{count} clients are connected")
 
 
 transports = pytest.mark.parametrize("transport", TRANSPORTS)
@@ -255,7 +255,7 @@ class TestStream:
     )
     async def test_nothing_on_the_way_may_keep_it(self, host: str, path: str, opening: str, kind: str) -> None:
         async with (
-            httpx.AsyncClient(trust_env=False) as http,
+            httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http,
             http.stream("POST", f"http://{host}{path}", content='{"id":1,"connect":{}}') as response,
         ):
             assert response.headers["content-type"] == kind
@@ -270,7 +270,7 @@ class TestStream:
 
     async def test_events_by_get(self, host: str) -> None:
         async with (
-            httpx.AsyncClient(trust_env=False) as http,
+            httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http,
             http.stream(
                 "GET", f"http://{host}/connection/sse", params={"cf_connect": '{"id":1,"connect":{}}'}
             ) as response,
@@ -282,7 +282,7 @@ class TestStream:
         headers = {"content-type": "application/octet-stream"}
         command = _encoded(Command(1, connect=ConnectRequest()))
         async with (
-            httpx.AsyncClient(trust_env=False, headers=headers) as http,
+            httpx.AsyncClient(trust_env=False, timeout=PATIENCE, headers=headers) as http,
             http.stream("POST", f"http://{host}/connection/http_stream", content=command) as response,
         ):
             chunks = response.aiter_bytes()
@@ -297,7 +297,7 @@ class TestStream:
             assert _decoded(await anext(chunks)).rpc.data == b"[2]"
 
     async def test_unusable_requests_are_refused(self, host: str) -> None:
-        async with httpx.AsyncClient(trust_env=False, base_url=f"http://{host}") as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE, base_url=f"http://{host}") as http:
             assert (await http.get("/connection/sse")).status_code == 400
             assert (await http.get("/connection/http_stream")).status_code == 405
             assert (await http.get("/emulation")).status_code == 405
@@ -314,7 +314,7 @@ class TestStream:
             assert (await client.ask(rpc={"method": "echo", "data": 1}))["rpc"] == {"data": 1}
 
     async def test_a_page_of_another_host_may_ask_only_if_it_is_listed(self, host: str) -> None:
-        async with httpx.AsyncClient(trust_env=False, base_url=f"http://{host}") as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE, base_url=f"http://{host}") as http:
             for path in ("/connection/sse", "/connection/http_stream", "/emulation"):
                 friend = {"origin": "https://friend.example", "access-control-request-headers": "content-type"}
                 allowed = await http.options(path, headers=friend)

@@ -14,10 +14,9 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from cluster import Hub, Welcome
 from cluster.bus.memory import MemoryBus
+from tests.waiting import PATIENCE
 
 from .serving import serving
-
-SECONDS = 20.0
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Hub, st
 
 
 async def receive(socket: ClientConnection) -> Any:
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         return json.loads(await socket.recv())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -10,8 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
@@ -21,11 +18,9 @@ from cluster.bus.zmq import ZmqBus
 from cluster.settings import Settings
 from cluster.stream import Position, Publication
 
-from ..cluster.waiting import hold_still
+from ..waiting import PATIENCE, hold_still, until
 
 REPOSITORY = Path(__file__).parents[2]
-DEADLINE = 20.0
-"""Seconds that anything may take on a busy machine."""
 
 
 class ForwarderProcess:
@@ -65,7 +60,7 @@ class ForwarderProcess:
 
     async def started(self) -> None:
         """Wait until it listens, or says why it refuses what it hears."""
-        await eventually(lambda: "forwarding" in self.output() or "refusing" in self.output(), "the forwarder listens")
+        await until(lambda: "forwarding" in self.output() or "refusing" in self.output(), "the forwarder listens")
 
     def signal(self, signum: signal.Signals) -> None:
         assert self._process is not None, "it was not started"
@@ -84,7 +79,7 @@ class ForwarderProcess:
     def wait(self) -> int:
         """Wait for its end; its exit status."""
         assert self._process is not None, "it was not started"
-        return self._process.wait(DEADLINE)
+        return self._process.wait(PATIENCE)
 
     @property
     def runs(self) -> bool:
@@ -93,18 +88,10 @@ class ForwarderProcess:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def bus(self, timeout: float = DEADLINE) -> ZmqBus:
+    def bus(self, timeout: float = PATIENCE) -> ZmqBus:
         """A client of it, not yet open. `timeout` in seconds is how long it goes on trying."""
         found = endpoints(f"zmq+ipc://{self.run_dir}")
         return ZmqBus(found, durable=True, timeout=timeout, queue=10_000, high_water=100_000)
-
-
-async def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Wait until `condition` holds."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE:g} s: {what}"
-        await asyncio.sleep(0.02)
 
 
 async def everything(bus: ZmqBus, channel: str) -> list[Publication]:

@@ -18,8 +18,9 @@ import pytest
 from cluster.bus.zmq import ZmqBus
 from cluster.errors import PublishError, PublishRefused
 from cluster.stream import Position, Retention
+from tests.waiting import PATIENCE, until
 
-from .process import DEADLINE, ForwarderProcess, eventually, everything, free_ports
+from .process import ForwarderProcess, everything, free_ports
 
 ROOMY = Retention(100_000, 3600.0)
 
@@ -36,7 +37,7 @@ async def bus(forwarder: ForwarderProcess) -> AsyncIterator[ZmqBus]:
     forwarder.start()
     await forwarder.started()
     async with forwarder.bus() as bus:
-        await eventually(lambda: bus.reachable, "the forwarder answers")
+        await until(lambda: bus.reachable, "the forwarder answers")
         yield bus
 
 
@@ -77,7 +78,7 @@ class TestKilled:
 
         async def some_more() -> None:
             enough = count() + chance.randint(200, 1000)
-            await eventually(lambda: count() >= enough, "publications are acknowledged")
+            await until(lambda: count() >= enough, "publications are acknowledged")
 
         def count() -> int:
             return sum(map(len, acknowledged.values()))
@@ -160,7 +161,7 @@ class TestKilled:
                 forwarder.kill()
                 forwarder.start()
             await publish(bus, f"{number}")
-        await asyncio.wait_for(reading, DEADLINE)
+        await asyncio.wait_for(reading, PATIENCE)
         assert list(seen.items()) == [(number + 1, f"{number}") for number in range(20)]
 
 
@@ -220,11 +221,11 @@ class TestBadJournal:
             forwarder.start()
             async with forwarder.bus() as bus:
                 assert f"{place / 'journal'} cannot be used" in await refusal(bus)
-                await eventually(lambda: not bus.reachable, "it is not ready, for nothing can be published")
+                await until(lambda: not bus.reachable, "it is not ready, for nothing can be published")
                 assert forwarder.runs
                 place.unlink()
                 place.mkdir()
-                await eventually(lambda: bus.reachable, "it is ready")
+                await until(lambda: bus.reachable, "it is ready")
                 assert (await publish(bus, "id")).offset == 1
             assert forwarder.output().count("refusing") == 1
 
@@ -241,7 +242,7 @@ class TestBadJournal:
         forwarder.journal.rmdir()
         wal.rename(forwarder.journal.with_name("journal.sqlite-wal"))
         away.rename(forwarder.journal)
-        await eventually(lambda: forwarder.output().count(f"epoch {before.epoch}") == 2, "it has its epoch again")
+        await until(lambda: forwarder.output().count(f"epoch {before.epoch}") == 2, "it has its epoch again")
         assert await publish(bus, "second") == Position(before.epoch, 2)
         assert [p.id for p in await everything(bus, "channel")] == ["first", "second"]
 

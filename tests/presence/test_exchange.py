@@ -13,10 +13,8 @@ from cluster.presence import Ask, Changed, Whole
 from cluster.session.commands import ClientInfo
 from cluster.stream import Publication
 
-from ..cluster.waiting import until
+from ..waiting import until
 from .workers import Worker, group, workers
-
-SOON = 20.0
 
 
 def told(worker: Worker, *kinds: type) -> list[object]:
@@ -89,7 +87,7 @@ async def test_the_clients_of_a_killed_worker_leave() -> None:
         await one.enter("x")
         await three.enter("y")
         await one.kill()
-        await until(lambda: ("left", "room", "x") in two.events, SOON, "the client has left")
+        await until(lambda: ("left", "room", "x") in two.events, "the client has left")
         assert await two.room() == await three.room() == {"y"}
         assert two.events.count(("left", "room", "x")) == 1
 
@@ -106,11 +104,11 @@ async def test_a_paused_worker_s_clients_leave_and_come_back_with_it() -> None:
         two.watch()
         await one.enter("x")
         await one.pause()
-        await until(lambda: ("left", "room", "x") in two.events, SOON, "the client has left")
+        await until(lambda: ("left", "room", "x") in two.events, "the client has left")
         assert await two.room() == set()
         await two.enter("y")
         await one.resume()
-        await until(lambda: two.events[-1] == ("joined", "room", "x"), SOON, "the client is back")
+        await until(lambda: two.events[-1] == ("joined", "room", "x"), "the client is back")
         assert await one.room() == await two.room() == {"x", "y"}
         assert two.events.count(("joined", "room", "x")) == 2
 

@@ -21,10 +21,8 @@ from cluster.peers import (
 )
 from cluster.session.commands import Disconnect, Unsubscribe
 
-from ..cluster.waiting import until
+from ..waiting import until
 from .workers import Worker, workers
-
-SOON = 20.0
 
 
 class Client:
@@ -143,7 +141,7 @@ async def test_what_a_client_sent_to_another_worker_reaches_it_in_order() -> Non
         frames = [b"\xff" * number for number in range(50)]
         for frame, worker in zip(frames, [one, two] * 25, strict=True):
             assert await worker.node.emulate(three.node.id, "s", frame)
-        await until(lambda: len(client.frames) == len(frames), SOON, "everything arrived")
+        await until(lambda: len(client.frames) == len(frames), "everything arrived")
         assert client.frames == frames
         assert await three.node.emulate(three.node.id, "s", b"its own")
         assert client.frames[-1] == b"its own"
@@ -157,7 +155,7 @@ async def test_a_node_that_does_not_exist_is_not_written_to() -> None:
 async def test_emulation_to_a_worker_that_has_gone_is_refused() -> None:
     async with workers(2) as (one, two):
         await two.leave()
-        await until(lambda: two.node.id not in one.node.peers.nodes, SOON, "it has left")
+        await until(lambda: two.node.id not in one.node.peers.nodes, "it has left")
         assert not await one.node.emulate(two.node.id, "s", b"{}")
 
 
@@ -170,7 +168,7 @@ async def test_a_client_whose_commands_may_be_lost_has_to_connect_again() -> Non
         await one.bus.clear("/cluster/node/" + two.node.id)
         two.bus.loses = lambda publication: False
         await one.node.emulate(two.node.id, "s", b"seen")
-        await until(lambda: client.closed, SOON, "the client is told")
+        await until(lambda: client.closed, "the client is told")
         assert client.closed[0].code == 3010
         assert b"lost" not in client.frames
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from cluster.session import commands
 from cluster.session.protobuf import message_class
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 STRUCTS = [kind for kind in vars(commands).values() if isinstance(kind, type) and Struct in kind.__bases__]
@@ -18,7 +19,7 @@ STRUCTS = [kind for kind in vars(commands).values() if isinstance(kind, type) an
 
 def test_the_compiled_schema_is_current() -> None:
     check = [sys.executable, "scripts/protobuf", "--check"]
-    done = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from cluster import Hub
 from cluster.asyncapi import VERSION, asyncapi
+from tests.waiting import PATIENCE
 
 from .test_typescript import MODULES, PROJECT
 
@@ -101,7 +102,7 @@ def test_an_application_serves_its_own(hub: Hub) -> None:
 
 def test_the_command_prints_the_demos() -> None:
     command = [sys.executable, "-m", "cluster", "asyncapi", "cluster.app:hub", "--title", "Demo"]
-    printed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=60)
+    printed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=PATIENCE)
     document = json.loads(printed.stdout)
     assert {"chat:{room}", "notifications", "load"} <= {each["address"] for each in document["channels"].values()}
     assert problems(document) == []

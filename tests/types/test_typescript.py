@@ -11,12 +11,11 @@ import pytest
 
 from cluster.errors import ConfigurationError
 from cluster.typescript import collect, write
-from tests.cluster.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 PROJECT = Path(__file__).parents[2]
 NODE = PROJECT / "scripts" / "node"
 MODULES = PROJECT / "web" / "node_modules"
-WATCH = 60.0
 
 MODELS = """
 from typing import Annotated, Literal
@@ -104,7 +103,7 @@ def types(node: list[str], place: Path, *options: str) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE,
     )
 
 
@@ -112,7 +111,7 @@ def compile(node: list[str], place: Path, source: str) -> subprocess.CompletedPr
     (place / "use.ts").write_text(source)
     options = "--strict --noEmit --skipLibCheck --target es2022 --module es2022 --moduleResolution bundler"
     command = [*node, str(MODULES / ".bin" / "tsc"), *options.split(), "use.ts"]
-    return subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
 def test_models_and_channels_become_types_a_strict_compiler_takes(node: list[str], place: Path) -> None:
@@ -142,12 +141,12 @@ def test_the_types_are_written_again_when_a_model_changes(node: list[str], place
     watching = subprocess.Popen(command, cwd=place, env=environment)
     try:
         out = place / "types.ts"
-        wait_for(out.exists, WATCH, "the types are there")
+        wait_for(out.exists, "the types are there")
         (place / "doors.py").write_text(MODELS.replace("by: str", "by_whom: str"))
-        wait_for(lambda: "by_whom" in out.read_text(), WATCH, "the types have changed")
+        wait_for(lambda: "by_whom" in out.read_text(), "the types have changed")
     finally:
         watching.terminate()
-        watching.wait(30)
+        watching.wait(PATIENCE)
 
 
 def test_the_types_of_the_user_interface_are_those_of_its_models(node: list[str]) -> None:

@@ -11,6 +11,7 @@ from cluster import live
 from cluster.audience import Format, Subscriber
 from cluster.live import LiveChannel, State
 from cluster.stream import History, Position, Publication, Retention, beacon, chain
+from tests.waiting import PATIENCE
 
 ROOMY = Retention(1000, 1000.0)
 NOW = 100.0
@@ -301,24 +302,24 @@ class TestReached:
         await asyncio.sleep(0)
         assert not task.done()
         take(channel, publication(3))
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, PATIENCE)
 
     async def test_who_waits_for_a_position_already_reached_does_not_wait(self) -> None:
         channel, _ = opened(Position("epoch", 5))
-        await asyncio.wait_for(channel.reached(Position("epoch", 5)), 10)
+        await asyncio.wait_for(channel.reached(Position("epoch", 5)), PATIENCE)
 
     async def test_who_waits_goes_on_in_another_epoch(self) -> None:
         channel, _ = opened()
         task = await self.waiting(channel, Position("epoch", 3))
         take(channel, beacon("channel", Position("new", 0)))
         channel.fill(history([], 0, epoch="new", complete=False), NOW)
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, PATIENCE)
 
     async def test_who_waits_goes_on_when_the_channel_is_closed(self) -> None:
         channel, _ = opened()
         task = await self.waiting(channel, Position("epoch", 3))
         channel.close()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, PATIENCE)
 
     async def test_who_gave_up_waiting_does_no_harm(self) -> None:
         channel, record = opened()

@@ -6,8 +6,7 @@ import asyncio
 
 from cluster.bus.outbox import Outbox, Outgoing
 from cluster.stream import Position
-
-SECONDS = 10.0
+from tests.waiting import PATIENCE
 
 
 async def test_a_client_library_that_cancels_what_it_was_waited_for_ends_nothing() -> None:
@@ -23,11 +22,11 @@ async def test_a_client_library_that_cancels_what_it_was_waited_for_ends_nothing
         for outgoing in batch:
             outgoing.accepted(Position("epoch", attempts))
 
-    outbox = Outbox(send, timeout=SECONDS, limit=10, name="the engine")
+    outbox = Outbox(send, timeout=PATIENCE, limit=10, name="the engine")
     outbox.open()
     try:
         assert await outbox.publish("id", "item", 1) == Position("epoch", 2)
         assert await outbox.publish("another id", "item", 1) == Position("epoch", 3)
     finally:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             await outbox.close()

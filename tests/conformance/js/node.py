@@ -20,11 +20,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.cluster.harness import REPOSITORY
+from tests.waiting import PATIENCE
 
 MODULES = REPOSITORY / "web" / "node_modules"
 DRIVER = Path(__file__).with_name("driver.mjs")
-SECONDS = 60.0
-"""For anything to happen."""
 LINE_BYTES = 4 * 1024 * 1024
 SHOWN = 30
 """Events that are worth reading when something has not happened."""
@@ -152,14 +151,14 @@ class JavaScriptClient:
     async def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait until what it was told meets a condition."""
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(PATIENCE):
                 while not condition():
                     assert not self._ended, f"Node has ended before: {what}"
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
             last = "\n".join(map(str, self.events[-SHOWN:]))
-            raise AssertionError(f"not within {SECONDS:g} s: {what}; it was told\n{last}") from None
+            raise AssertionError(f"not within {PATIENCE:g} s: {what}; it was told\n{last}") from None
 
     # What Node prints.
 
@@ -206,7 +205,7 @@ class Clients:
 
         client = JavaScriptClient(write, tokens)
         self._clients.append(client)
-        options = {"timeout": SECONDS * 1000, "minReconnectDelay": 100, "maxReconnectDelay": 1000} | options
+        options = {"timeout": PATIENCE * 1000, "minReconnectDelay": 100, "maxReconnectDelay": 1000} | options
         write(
             {
                 "do": "create",
