@@ -86,7 +86,6 @@ class NatsBus(LogBus):
         return self._stream
 
     async def _send(self, batch: list[Outgoing[msgspec.Raw]]) -> None:
-        await self._until_ready()
         stream = self._connected()
         # After a failure one of a batch may fail for the moment and the next succeed: each waits for the one before.
         step = 1 if self._one_by_one or stream.replicated else len(batch)

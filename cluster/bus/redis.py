@@ -156,8 +156,6 @@ class RedisBus(LogBus):
                 await self._reader.send_command("UNSUBSCRIBE", self._outgoing + channel)
 
     async def _send(self, batch: list[Outgoing[msgspec.Raw]]) -> None:
-        await self._until_ready()
-        batch = [outgoing for outgoing in batch if not outgoing.place.done()]
         arguments: list[Any] = [self._outgoing]
         for outgoing in batch:
             item = msgspec.msgpack.decode(outgoing.item, type=Item)

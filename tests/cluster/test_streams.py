@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import httpx
+import psutil
 import pytest
 
 from tests.integration.protocol import TRANSPORTS, Streaming, opened
@@ -45,3 +48,18 @@ async def test_what_a_client_sends_may_arrive_at_any_worker(cluster: RunningClus
 
             await until(taken, "it is taken")
             assert (await client.reply())["rpc"]["data"] == number
+
+
+async def test_what_a_client_connects_with_is_not_in_the_log_when_its_worker_dies(cluster: RunningCluster) -> None:
+    """An EventSource can send it, and so its token, in the URL only."""
+    command = quote(json.dumps({"id": 1, "connect": {"name": "secret"}}))
+    url = f"{cluster.url}/connection/sse?cf_connect={command}"
+    pids = cluster.worker_pids()
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http, http.stream("GET", url) as stream:
+        assert stream.status_code == 200, await stream.aread()
+        for pid in pids:
+            psutil.Process(pid).kill()
+        with pytest.raises(httpx.RemoteProtocolError):
+            await stream.aread()
+    cluster.wait_until_ready()
+    assert "secret" not in cluster.output()
