@@ -117,12 +117,21 @@ class _Lock:
             return True
         if error["err_code"] != NAME_IN_USE:
             raise BusUnavailable(f"cannot create the stream {self._name!r}: {error['description']}")
-        holder = (await self._api(f"STREAM.INFO.{self._name}")).get("config", {}).get("description", "")
+        holder = await self._holder()
         if holder != self._other[0]:
             self._other = (holder, time.monotonic())
         elif holder and time.monotonic() - self._other[1] > ABANDONED:
-            await self.release()
+            await self._take_from(holder)
         return False
 
     async def release(self) -> None:
-        await self._api(f"STREAM.DELETE.{self._name}")
+        """Give it back, unless it was taken away."""
+        await self._take_from(self._me)
+
+    async def _holder(self) -> str:
+        found: str = (await self._api(f"STREAM.INFO.{self._name}")).get("config", {}).get("description", "")
+        return found
+
+    async def _take_from(self, holder: str) -> None:
+        if await self._holder() == holder:
+            await self._api(f"STREAM.DELETE.{self._name}")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import Any
 
 import nats
 import pytest
+
+from cluster.bus import jetfind
+from cluster.bus.natslink import target
 
 from .engine_nats import Nats
 from .reading import publish
@@ -43,3 +47,23 @@ async def test_one_that_died_while_it_created_the_log_holds_nobody_up() -> None:
             assert (await publish(bus, "channel")).offset
     finally:
         server.close()
+
+
+async def test_who_is_taken_for_dead_does_not_give_back_what_another_has_taken() -> None:
+    streams: dict[str, dict[str, Any]] = {}
+
+    async def server(question: str, **config: Any) -> dict[str, Any]:
+        kind, _, name = question.removeprefix("STREAM.").partition(".")
+        if kind == "NAMES":
+            return {"streams": [name for name, stream in streams.items() if stream["subjects"] == [config["subject"]]]}
+        if kind == "CREATE":
+            streams[name] = config
+            if name != "fws-lock":  # it took so long that another worker has the lock by now
+                streams["fws-lock"]["description"] = "another"
+        if kind == "DELETE":
+            del streams[name]
+        return {"config": streams.get(name, {})}
+
+    name, last = await jetfind.find(server, target("nats://localhost:4222"), "", 0)
+    assert (name in streams, last) == (True, 0)
+    assert streams["fws-lock"]["description"] == "another"
