@@ -304,8 +304,6 @@ class Client(Subscriber):
             self._detach(*self._attached)
             return
         self._take(self.session.subscribe(order.channel, subscribed, _now()))
-        for publication in subscribed.publications:
-            self._push(Push(order.channel, pub=publication))
         self._watch(order.channel, subscribed)
 
     def _caller(self) -> Caller:

@@ -308,7 +308,7 @@ class Session:
     # What the server does by itself.
 
     def subscribe(self, channel: str, granted: Subscribed, now: float) -> Step:
-        """Subscribe the client. What it has already stays as it is; what it may not have is in `left`."""
+        """Subscribe the client and tell it what it missed. What it has stays; what it may not have is in `left`."""
         step = Step()
         if channel in self.subscriptions:
             return step
@@ -317,6 +317,8 @@ class Session:
             return step
         self.subscriptions[channel] = subscription(granted, True, self._end(granted.ttl, now))
         self._push(step, Push(channel, subscribe=announcement(granted)))
+        for publication in granted.publications:
+            self._push(step, Push(channel, pub=publication))
         return step
 
     def unsubscribe(self, channel: str, why: Unsubscribe) -> Step:

@@ -236,6 +236,20 @@ class TestOrders:
         client.leave()
         await nothing_left(hub)
 
+    async def test_who_is_in_too_many_channels_hears_nothing_of_one_more(
+        self, hub: Hub, client: Client, outlet: Written
+    ) -> None:
+        client.session._limits = client.session._limits._replace(max_channels=1)
+        await answer(client, outlet, 2, subscribe={"channel": "room:a"})
+        before = len(outlet.messages)
+        await hub.publish("room:b", 1)
+        client.subscribe(SubscribeClients(Target("ann"), "room:b", since=Position("", 0)))
+        await until(lambda: not client._tasks, "it was tried")
+        assert outlet.messages[before:] == []
+        assert list(client.channels) == ["room:a"]
+        client.leave()
+        await nothing_left(hub)
+
     async def test_an_unknown_channel_is_nobodys(self, hub: Hub, client: Client, outlet: Written) -> None:
         client.subscribe(SubscribeClients(Target("ann"), "unknown"))
         await settle()
