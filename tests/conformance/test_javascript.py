@@ -281,9 +281,12 @@ async def test_tokens_are_renewed_and_nobody_notices(world: World) -> None:
 
 
 async def test_who_renews_with_another_ones_token_is_sent_away(world: World) -> None:
-    people = [world.person("ann", transport, token("ann", seconds=SHORT), token("bob")) for transport in TRANSPORTS]
-    for person in people:
+    people = []
+    for transport in TRANSPORTS:
+        # Made just before it is used: it must not expire while the others connect.
+        person = world.person("ann", transport, token("ann", seconds=SHORT), token("bob"))
         await person.connect()
+        people.append(person)
     for person in people:
         await person.told("disconnected", code=3500, reason="invalid token")
 

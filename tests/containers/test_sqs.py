@@ -114,5 +114,7 @@ async def test_the_clients_of_a_container_that_is_killed_whole_go_on_in_the_othe
         last = received(stayers[0])[-1]
         await until(lambda: all(received(mover)[-1] == last for mover in movers), "the last one has arrived")
     for mover in movers:
-        # What it missed is missing; the rest is what the others got, in their order.
-        assert received(mover) == [id for id in received(stayers[0]) if id in received(mover)]
+        # What it missed is missing, and what it got last where it was may come again where it is: it has no position.
+        # The rest is what the others got, in their order.
+        got = list(dict.fromkeys(received(mover)))
+        assert got == [id for id in received(stayers[0]) if id in got]
