@@ -22,7 +22,7 @@ from ..wire import WireError
 from .base import Capabilities
 from .outbox import Outgoing, end_if_cancelled
 from .session import SessionBus, logger
-from .topic import FAILURES, Place, Queue, Topic, connect_topic, place
+from .topic import FAILURES, GOODBYE, Place, Queue, Topic, connect_topic, place
 
 __all__ = ["SqsBus", "place"]
 
@@ -33,8 +33,6 @@ MAX_ITEMS = MAX_BODY // 4 * 3 - 256
 SILENCE = 10.0
 KEEP_INTERVAL = 20.0
 """Seconds between two times that a worker says its queue is in use, and looks for those of dead workers."""
-GOODBYE = 2.0
-"""Seconds to delete the queue when the bus is closed; later the other workers will."""
 NOTHING = Retention(0, 0.0)
 
 

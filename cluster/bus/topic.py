@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import re
@@ -33,6 +34,8 @@ RETENTION = str(14 * 24 * 3600)
 """Seconds a message waits in a queue: the most there is, as one that is too old would vanish without a trace."""
 STALE = 300.0
 """Seconds after which a queue whose worker has not said that it is in use is deleted."""
+GOODBYE = 2.0
+"""Seconds to remove a queue when the bus is closed, or one that could not be finished; later the other workers will."""
 GROUP = "all"
 """The topic's only message group: everything in one order."""
 
@@ -83,24 +86,39 @@ class Topic:
         await self._sns.publish(TopicArn=self._arn, Message=body, MessageGroupId=GROUP, MessageDeduplicationId=id)
 
     async def add_queue(self) -> Queue:
-        """A new queue, which receives what is published from now on."""
+        """A new queue, which receives what is published from now on. If that fails nothing of it is left behind."""
         name = f"{self._prefix}-{secrets.token_hex(8)}.fifo"
         attributes = {"FifoQueue": "true", "MessageRetentionPeriod": RETENTION, "VisibilityTimeout": INVISIBLE}
         answer = await self._sqs.create_queue(QueueName=name, Attributes=attributes, tags=_seen_now())
-        url = answer["QueueUrl"]
-        answer = await self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        arn = answer["Attributes"]["QueueArn"]
-        await self._sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": _policy(arn, self._arn)})
-        answer = await self._sns.subscribe(
-            TopicArn=self._arn,
-            Protocol="sqs",
-            Endpoint=arn,
-            Attributes={"RawMessageDelivery": "true"},
-            ReturnSubscriptionArn=True,
-        )
-        queue = Queue(url, answer["SubscriptionArn"])
-        await self._sqs.tag_queue(QueueUrl=url, Tags={"subscription": queue.subscription})
+        queue = Queue(answer["QueueUrl"], "")
+        try:
+            answer = await self._sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["QueueArn"])
+            arn = answer["Attributes"]["QueueArn"]
+            await self._sqs.set_queue_attributes(QueueUrl=queue.url, Attributes={"Policy": _policy(arn, self._arn)})
+            answer = await self._sns.subscribe(
+                TopicArn=self._arn,
+                Protocol="sqs",
+                Endpoint=arn,
+                Attributes={"RawMessageDelivery": "true"},
+                ReturnSubscriptionArn=True,
+            )
+            queue = queue._replace(subscription=answer["SubscriptionArn"])
+            await self._sqs.tag_queue(QueueUrl=queue.url, Tags={"subscription": queue.subscription})
+        except BaseException:
+            await self._undo(queue)
+            raise
         return queue
+
+    async def _undo(self, queue: Queue) -> None:
+        """Remove what there is of an unfinished queue, as far as that succeeds within GOODBYE."""
+        with suppress(*FAILURES):
+            async with asyncio.timeout(GOODBYE):
+                try:
+                    if queue.subscription:
+                        await self._sns.unsubscribe(SubscriptionArn=queue.subscription)
+                finally:
+                    # A subscription that cannot be removed is no reason to leave a queue that fills.
+                    await self._sqs.delete_queue(QueueUrl=queue.url)
 
     async def has(self, queue: Queue) -> bool:
         """Whether `queue` is there and still receives everything."""

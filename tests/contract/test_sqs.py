@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiobotocore.client import AioBaseClient
 from aiobotocore.session import get_session
+from botocore.exceptions import ClientError
 
 from cluster.bus import connect, session, sqs
 from cluster.errors import ConfigurationError
 from cluster.settings import load
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 from .engine_sqs import Sqs
 from .reading import data_of, numbered, publish, publish_all, received
@@ -55,6 +57,56 @@ async def test_a_bus_that_is_closed_leaves_no_queue_and_no_subscription(server: 
         assert await subscriptions(server) == 1
     assert await queues(server) == []
     assert await subscriptions(server) == 0
+
+
+class Interposed:
+    """What AWS is asked for, in order; before it answers to `operation`, `instead` is called."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, operation: str, instead: Callable[[], Awaitable[object]]
+    ) -> None:
+        self.asked: list[str] = []
+        self.operation: str | None = operation
+        ask = AioBaseClient._make_api_call
+
+        async def interpose(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
+            self.asked.append(operation)
+            if operation == self.operation:
+                await instead()
+            return await ask(client, operation, parameters)
+
+        monkeypatch.setattr(AioBaseClient, "_make_api_call", interpose)
+
+
+async def deny() -> None:
+    raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not allowed"}}, "it")
+
+
+@pytest.mark.parametrize("operation", ["GetQueueAttributes", "SetQueueAttributes", "Subscribe", "TagQueue"])
+async def test_a_queue_that_cannot_be_finished_is_not_left_behind_however_often_it_is_tried(
+    server: Sqs, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    aws = Interposed(monkeypatch, operation, deny)
+    async with server.connect() as bus:
+        await until(lambda: aws.asked.count("CreateQueue") == 3, "it was tried three times")
+        assert len(await queues(server)) <= 1  # the third one
+        assert await subscriptions(server) <= 1
+        aws.operation = None
+        await publish(bus, "allowed")
+        assert len(await queues(server)) == 1
+        assert await subscriptions(server) == 1
+    assert await queues(server) == []
+    assert await subscriptions(server) == 0
+
+
+async def test_a_bus_that_is_closed_while_its_queue_is_made_leaves_none(
+    server: Sqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws = Interposed(monkeypatch, "Subscribe", asyncio.Event().wait)
+    async with server.connect():
+        await until(lambda: "Subscribe" in aws.asked, "the queue is being made")
+        assert len(await queues(server)) == 1
+    assert await queues(server) == []
 
 
 async def test_the_queue_of_a_dead_worker_is_removed_and_no_other(server: Sqs, monkeypatch: pytest.MonkeyPatch) -> None:
