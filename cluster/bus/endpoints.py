@@ -52,7 +52,9 @@ def endpoints(url: str) -> Endpoints:
         except ValueError:
             hostname = port = None
         if not hostname or port is None or not 1 <= port <= 65533:
-            raise ConfigurationError(f"BUS_URL={url!r}: zmq+tcp needs a host and a port from 1 to 65533")
+            raise ConfigurationError(
+                f"BUS_URL={without_secrets(url)!r}: zmq+tcp needs a host and a port from 1 to 65533"
+            )
         host = f"[{hostname}]" if ":" in hostname else hostname
         publish, fanout, requests = (f"tcp://{host}:{port + i}" for i in range(3))
         return Endpoints(publish, fanout, requests, None)

@@ -15,7 +15,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error
 
 from ..errors import BusUnavailable, ConfigurationError
-from .urls import parameters, prefix_of, without_secrets
+from .urls import names_a_host, parameters, prefix_of, without_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def target(url: str) -> Target:
         parts = urlsplit(rest)
         login, _, hosts = parts.netloc.rpartition("@")
         servers = [f"{parts.scheme}://{host}" for host in hosts.split(",")]
-        if parts.query or not all(urlsplit(server).hostname for server in servers):
+        if parts.query or not all(map(names_a_host, servers)):
             raise ValueError
         replicas, max_bytes = int(given["replicas"]), int(given["max_bytes"])
     except ValueError:

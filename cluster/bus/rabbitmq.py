@@ -10,7 +10,6 @@ import asyncio
 import secrets
 import time
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -24,7 +23,7 @@ from .base import Capabilities
 from .outbox import Outgoing, end_if_cancelled
 from .session import SessionBus, logger
 from .streamqueue import SILENCE, Kept, Reading, StreamQueue, open_stream
-from .urls import parameters, prefix_of, without_secrets
+from .urls import names_a_host, parameters, prefix_of, without_secrets
 
 __all__ = ["Kept", "RabbitBus"]
 
@@ -41,7 +40,7 @@ class RabbitBus(SessionBus):
         super().__init__(f"RabbitMQ at {without_secrets(url)}", timeout=timeout, queue=queue, silence=SILENCE)
         self._url, given = parameters(url, prefix="fws")
         self._stream_name = prefix_of(url, given["prefix"])
-        if not urlsplit(url).hostname:
+        if not names_a_host(self._url):
             raise ConfigurationError(f"BUS_URL={without_secrets(url)!r}: use amqp://USER:PASSWORD@HOST:PORT/VHOST")
         self._limits = limits
         self._kept = kept

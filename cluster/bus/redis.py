@@ -47,20 +47,20 @@ class RedisBus(LogBus):
         self._prefix = prefix_of(self._name, given["prefix"])
         self._keeps_all = durable = given["durable"] == "yes"
         self.capabilities = Capabilities(ordered=True, recoverable=True, durable=durable, deduplicating=True)
+        if given["durable"] not in ("yes", "no"):
+            raise ConfigurationError(f"BUS_URL={self._name!r}: durable is yes or no")
         try:
-            if given["durable"] not in ("yes", "no"):
-                raise ValueError("durable is yes or no")
             self._pool = BlockingConnectionPool.from_url(
                 url, max_connections=4, timeout=None, protocol=2, retry=Retry(NoBackoff(), 0),
                 socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE,
             )  # fmt: skip
             database = self._pool.make_connection().db  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError) as problem:
-            raise ConfigurationError(f"BUS_URL={self._name!r}: {problem}") from None
+            self._redis = Redis(connection_pool=self._pool)
+            self._scripts = {text: self._redis.register_script(text) for text in (PUBLISH, READ, TOPS, CLEAR)}
+        except Exception:  # whatever it is: the text may show the password
+            raise ConfigurationError(f"BUS_URL={self._name!r}: use redis[s]://USER:PASSWORD@HOST:PORT/0") from None
         # Subscriptions know no databases: the name has to tell them apart.
         self._outgoing = f"{self._prefix}:{database}:"
-        self._redis = Redis(connection_pool=self._pool)
-        self._scripts = {text: self._redis.register_script(text) for text in (PUBLISH, READ, TOPS, CLEAR)}
         self._reader: Connection | None = None
         self._failed = asyncio.Event()
         self._subscribed: dict[str, asyncio.Future[None]] = {}

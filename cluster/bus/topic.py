@@ -18,7 +18,7 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ..errors import ConfigurationError
-from .urls import parameters, prefix_of, without_secrets
+from .urls import names_a_host, parameters, prefix_of, without_secrets
 
 FAILURES = (BotoCoreError, ClientError, OSError, TimeoutError)
 """What the client library raises when AWS does not do what it should."""
@@ -58,13 +58,17 @@ class Queue(NamedTuple):
 def place(url: str) -> Place:
     """The place of `sns+sqs://REGION/PREFIX?endpoint=URL`. Raises `ConfigurationError`."""
     rest, given = parameters(url, endpoint="")
+    endpoint = given["endpoint"]
+    # Errors of the client library show it.
+    if endpoint and not (re.fullmatch(r"https?://[^@?#]+", endpoint) and names_a_host(endpoint)):
+        raise ConfigurationError("BUS_URL: use ?endpoint=http://HOST:PORT; credentials come from the environment")
     parts = urlsplit(rest)
     if not re.fullmatch(r"[a-z0-9-]+", parts.netloc) or parts.query:
         raise ConfigurationError(
             f"BUS_URL={without_secrets(url)!r}: use sns+sqs://REGION/PREFIX, and ?endpoint=URL if it is not AWS; "
             "credentials come from the environment"
         )
-    return Place(parts.netloc, prefix_of(url, parts.path.strip("/")), given["endpoint"] or None)
+    return Place(parts.netloc, prefix_of(url, parts.path.strip("/")), endpoint or None)
 
 
 class Topic:
