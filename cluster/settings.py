@@ -63,11 +63,11 @@ class Settings(BaseSettings):
     bus_url: str | None = Field(
         None,
         description="`zmq+ipc://DIRECTORY`, `zmq+tcp://HOST:PORT` (three ports from PORT), `memory://NAME`, or an "
-        "engine that carries publications between machines: `nats://USER:PASSWORD@HOST:PORT,HOST:PORT` (optional: "
-        "`?prefix=fws`, `replicas=1`, `max_bytes=1073741824`), `redis://` or `rediss://:PASSWORD@HOST:PORT/0` "
-        "(optional: `?prefix=fws`, `durable=yes` with `appendonly yes` and `appendfsync always`), `amqp://` or "
-        "`amqps://USER:PASSWORD@HOST:PORT/VHOST` (optional: `?prefix=fws`), `sns+sqs://REGION/PREFIX` (optional: "
-        "`?endpoint=URL`; credentials as botocore finds them). "
+        "engine that carries publications between machines: `nats://` or `tls://USER:PASSWORD@HOST:PORT,HOST:PORT` "
+        "(NATS, with `tls://` never without TLS; optional: `?prefix=fws`, `replicas=1`, `max_bytes=1073741824`), "
+        "`redis://` or `rediss://:PASSWORD@HOST:PORT/0` (optional: `?prefix=fws`, `durable=yes` with "
+        "`appendonly yes` and `appendfsync always`), `amqp://` or `amqps://USER:PASSWORD@HOST:PORT/VHOST` (optional: "
+        "`?prefix=fws`), `sns+sqs://REGION/PREFIX` (optional: `?endpoint=URL`; credentials as botocore finds them). "
         "Default: ZeroMQ in the run directory.",
     )
     bus_timeout: Seconds = Field(10.0, description="Seconds until an unanswered publication or request fails.")

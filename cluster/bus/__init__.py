@@ -29,7 +29,7 @@ def connect(settings: Settings) -> Bus:
             queue=settings.bus_queue,
             high_water=settings.bus_high_water,
         )
-    if url.startswith("nats://"):
+    if url.startswith(("nats://", "tls://")):
         try:
             from .nats import NatsBus
         except ModuleNotFoundError:
@@ -63,7 +63,7 @@ def connect(settings: Settings) -> Bus:
         return RedisBus(url, timeout=settings.bus_timeout, queue=settings.bus_queue)
     raise ConfigurationError(
         f"BUS_URL={without_secrets(url)!r}: use zmq+ipc://DIRECTORY, zmq+tcp://HOST:PORT, memory://NAME, "
-        "nats://, redis://, rediss://, amqp://, amqps:// or sns+sqs://"
+        "nats://, tls:// (NATS), redis://, rediss://, amqp://, amqps:// or sns+sqs://"
     )
 
 

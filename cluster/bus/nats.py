@@ -1,4 +1,4 @@
-"""`nats://`: NATS JetStream, the engine to recommend where one machine is not enough.
+"""`nats://` and `tls://`: NATS JetStream, the engine to recommend where one machine is not enough.
 
 The stream's sequence number is the offset. What a worker receives comes over plain subscriptions and may get lost:
 that shows by `prev`, or by the beacons after a connection was made, and what is missing is in the stream.

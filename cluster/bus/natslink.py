@@ -15,6 +15,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error
 
 from ..errors import BusUnavailable, ConfigurationError
+from .natstls import REQUIRED, TlsTransport
 from .urls import names_a_host, parameters, prefix_of, without_secrets
 
 logger = logging.getLogger(__name__)
@@ -26,10 +27,11 @@ PING_INTERVAL = 5
 
 
 class Target(NamedTuple):
-    """What a `nats://` URL says. `login`: options of the connection."""
+    """What a `nats://` or `tls://` URL says. `options`: of the connection. `tls`: there is none without it."""
 
     servers: list[str]
-    login: dict[str, Any]
+    options: dict[str, Any]
+    tls: bool
     prefix: str
     replicas: int
     max_bytes: int
@@ -53,11 +55,14 @@ def target(url: str) -> Target:
         replicas, max_bytes = int(given["replicas"]), int(given["max_bytes"])
     except ValueError:
         raise ConfigurationError(
-            f"BUS_URL={without_secrets(url)!r}: use nats://USER:PASSWORD@HOST:PORT,HOST:PORT?prefix=&replicas=&max_bytes="
+            f"BUS_URL={without_secrets(url)!r}: use nats:// or tls://USER:PASSWORD@HOST:PORT,HOST:PORT"
+            "?prefix=&replicas=&max_bytes="
         ) from None
     user, _, password = map(unquote, login.partition(":"))
-    credentials = {"user": user, "password": password} if password else {"token": user} if user else {}
-    return Target(servers, credentials, prefix_of(url, given["prefix"]), replicas, max_bytes)
+    options: dict[str, Any] = {"user": user, "password": password} if password else {"token": user} if user else {}
+    if tls := parts.scheme == "tls":
+        options |= REQUIRED
+    return Target(servers, options, tls, prefix_of(url, given["prefix"]), replicas, max_bytes)
 
 
 class NatsLink:
@@ -73,10 +78,12 @@ class NatsLink:
 
     async def open(self, to: Target, version: tuple[int, int]) -> None:
         """Connect to a server that is at least of this version."""
+        if to.tls:
+            self._nc._transport = TlsTransport()  # type: ignore[no-untyped-call]
         try:
             await self._nc.connect(
                 to.servers, error_cb=self._note, closed_cb=self._end, allow_reconnect=False, max_reconnect_attempts=1,
-                reconnect_time_wait=0, ping_interval=PING_INTERVAL, max_outstanding_pings=2, **to.login,
+                reconnect_time_wait=0, ping_interval=PING_INTERVAL, max_outstanding_pings=2, **to.options,
             )  # fmt: skip
             self._inbox = self._nc.new_inbox()
             await self._nc.subscribe(f"{self._inbox}.>", cb=self._answered)

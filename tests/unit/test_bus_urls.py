@@ -45,7 +45,7 @@ def test_a_missing_extra_says_what_to_install() -> None:
 
 
 @pytest.mark.parametrize("separator", ["/", "?", "#", "[", "]", "℀", "?x=", "?password="])
-@pytest.mark.parametrize("scheme", ["nats", "redis", "rediss", "amqp", "amqps"])
+@pytest.mark.parametrize("scheme", ["nats", "tls", "redis", "rediss", "amqp", "amqps"])
 def test_a_password_that_is_no_part_of_its_url_is_refused_and_not_shown(scheme: str, separator: str) -> None:
     refused(f"{scheme}://user:s3c{separator}r3t@host")
     refused(f"{scheme}://:s3c{separator}r3t@host")
@@ -103,7 +103,7 @@ def refused(url: str) -> None:
         ("redis://host?durable=maybe", "durable is yes or no"),
         ("redis://host:port", "use redis[s]://USER:PASSWORD@HOST:PORT/0"),
         ("amqp://host:port", "use amqp://USER:PASSWORD@HOST:PORT/VHOST"),
-        ("nats://host:port", "use nats://USER:PASSWORD@HOST:PORT,HOST:PORT"),
+        ("nats://host:port", "use nats:// or tls://USER:PASSWORD@HOST:PORT,HOST:PORT"),
         ("sns+sqs://eu-west-1/p?endpoint=localhost", "?endpoint=http://HOST:PORT"),
         ("redis://:a/b@host", "%2F for '/'"),
     ],
@@ -114,6 +114,6 @@ def test_a_url_that_cannot_be_used_is_refused_with_what_can(url: str, told: str)
     assert told in str(raised.value)
 
 
-@pytest.mark.parametrize("scheme", ["nats", "redis", "rediss", "amqp", "amqps"])
+@pytest.mark.parametrize("scheme", ["nats", "tls", "redis", "rediss", "amqp", "amqps"])
 def test_a_password_written_as_a_url_has_it_is_taken(scheme: str) -> None:
     connect(load(bus_url=f"{scheme}://user:%2F%3F%23%40%5B%5D@host"))

@@ -56,6 +56,7 @@ LAYERS: dict[int, set[str]] = {
         "bus.nats",
         "bus.natslink",
         "bus.natsmessage",
+        "bus.natstls",
         "bus.outbox",
         "bus.rabbitmq",
         "bus.redis",
