@@ -199,7 +199,12 @@ class Hub:
 
     async def _receive(self) -> None:
         while True:
-            publication = await self.bus.receive()
+            try:
+                publication = await self.bus.receive()
+            except Exception:  # what went wrong once must not end it; what was lost by it shows as a gap
+                logger.exception("nothing was received; trying again")
+                await asyncio.sleep(RETRY)
+                continue
             self.received += not publication.is_beacon and is_public(publication.channel)
             live = self._channels.get(publication.channel)
             if live is not None:
@@ -217,11 +222,13 @@ class Hub:
     async def _fill(self, live: LiveChannel) -> None:
         """Close the gap a channel has, page by page."""
         while live.cursor is not None:
-            history = await _until_answered(
-                lambda: self.bus.history(live.name, live.position, PAGE), f"filling a gap in {live.name!r}"
-            )
-            if live.fill(history, self._clock()) is State.LIVE:
+            if await _until_answered(lambda: self._fill_page(live), f"filling a gap in {live.name!r}") is State.LIVE:
                 return
+
+    async def _fill_page(self, live: LiveChannel) -> State:
+        if live.cursor is None:  # it was closed meanwhile
+            return live.state
+        return live.fill(await self.bus.history(live.name, live.position, PAGE), self._clock())
 
     async def _catch_up(self, live: LiveChannel, subscriber: Subscriber, since: Position) -> None:
         """Hand over what followed `since`. Between the last of it and the return lies no `await`."""
@@ -380,5 +387,7 @@ async def _until_answered(attempt: Callable[[], Coroutine[Any, Any, T]], what: s
             return await attempt()
         except BusError as error:
             logger.warning("%s: %s; trying again", what, error)
+        except Exception:
+            logger.exception("%s failed; trying again", what)
         await asyncio.sleep(pause)
         pause = min(pause * 2, LAST_RETRY)

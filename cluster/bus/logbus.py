@@ -61,8 +61,8 @@ class LogBus(SessionBus):
     @abstractmethod
     async def _clear(self, channel: str) -> None: ...
 
-    def _top(self, channel: str) -> Position:
-        return self._tops[channel]
+    def _top(self, channel: str) -> Position | None:
+        return self._tops.get(channel)
 
     def _know(self, channel: str, top: Position) -> None:
         """Remember the newest position of a subscribed channel."""
@@ -71,7 +71,7 @@ class LogBus(SessionBus):
             self._tops[channel] = top
 
     def _forget(self, channel: str) -> None:
-        self._channels.discard(channel)
+        super()._forget(channel)
         self._tops.pop(channel, None)
 
     async def _ask(self, verb: Callable[[], Awaitable[T]], doing: str) -> T:

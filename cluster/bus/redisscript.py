@@ -47,7 +47,7 @@ end
 local function trim(s, top, keep)
     local function is_old(offset)
         local entry = redis.call('XRANGE', s, text(offset), text(offset), 'COUNT', 1)[1]
-        return tonumber(entry[1]:match('-(%d+)')) < now - keep
+        return not entry or tonumber(entry[1]:match('-(%d+)')) < now - keep
     end
     local low, high = top - redis.call('XLEN', s) + 1, top + 1
     if low == high or not is_old(low) then return end
@@ -125,11 +125,14 @@ local first = (complete and from ~= '') and since + 1 or start + 1
 local answer, bytes, offset = {epoch, top, complete and 1 or 0, first}, 0, first
 while offset <= top and offset - first < count and bytes < 1048576 do
     local entries = redis.call('XRANGE', s, text(offset), '+', 'COUNT', math.min(32, count - (offset - first)))
+    -- Whoever else has deleted entries has left a hole: then nothing here can be relied upon.
+    if #entries == 0 then return {epoch, top, 0, top + 1} end
     for _, entry in ipairs(entries) do
+        if tonumber(entry[1]:match('^%d+')) ~= offset then return {epoch, top, 0, top + 1} end
         answer[#answer + 1] = entry[2][2]
         bytes = bytes + #entry[2][2]
+        offset = offset + 1
     end
-    offset = offset + #entries
 end
 return answer
 """

@@ -82,7 +82,7 @@ class SessionBus(Bus):
         return await self._outbox.publish(id, item, size)
 
     async def unsubscribe(self, channel: str) -> None:
-        self._channels.discard(channel)
+        self._forget(channel)
 
     async def receive(self) -> Publication:
         if self._missed and not len(self._inbox) and self._ready.is_set():
@@ -99,8 +99,8 @@ class SessionBus(Bus):
         """Publish `batch` and settle it, or what of it fits; see `Outbox`. Called while a session goes on."""
 
     @abstractmethod
-    def _top(self, channel: str) -> Position:
-        """The newest position of `channel`; called while a session goes on."""
+    def _top(self, channel: str) -> Position | None:
+        """The newest position of `channel`, None while it is not known; called while a session goes on."""
 
     def _begin(self) -> None:
         """A session is ready: what was missed since the one before shows in the tops."""
@@ -109,6 +109,11 @@ class SessionBus(Bus):
         self._missed.clear()
         self._ready.set()
         self._tell_tops(self._channels)
+
+    def _forget(self, channel: str) -> None:
+        """Nobody reads `channel` any more."""
+        self._channels.discard(channel)
+        self._missed.discard(channel)
 
     def _heard(self) -> None:
         self._answered_at = self._loop.time()
@@ -121,7 +126,7 @@ class SessionBus(Bus):
             self._missed.update(publication.channel for publication in wanted)
 
     def _tell_tops(self, channels: Iterable[str]) -> None:
-        self._inbox.put([beacon(channel, self._top(channel)) for channel in channels])
+        self._inbox.put([beacon(channel, top) for channel in channels if (top := self._top(channel)) is not None])
 
     async def _send_when_ready(self, batch: list[Outgoing[msgspec.Raw]]) -> None:
         await self._until_ready()

@@ -18,7 +18,7 @@ from cluster.bus import connect, session
 from cluster.errors import BusError, BusUnavailable
 from cluster.settings import load
 from cluster.stream import Retention
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 from .engine_nats import Nats
 from .engine_redis import Redis
@@ -173,6 +173,37 @@ async def test_a_worker_that_cannot_keep_up_drops_and_is_told(server: Server, mo
         assert found is not None
         assert data_of(found) == numbered(5000)
         assert is_linked(found, start)
+
+
+async def test_a_channel_left_while_a_worker_cannot_keep_up_takes_no_other_with_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "INBOX_LIMIT", 50)
+    async with server.connect() as slow, server.connect() as publisher:
+        await slow.subscribe("left")
+        start = await slow.subscribe("kept")
+        await publish_all(publisher, "left", numbered(1000))
+        assert isinstance(slow, session.SessionBus)
+        await until(lambda: "left" in slow._missed, "more came than it takes")
+        await slow.unsubscribe("left")
+        last = await publish(publisher, "kept", b"still read")
+        found = await recovered(slow, "kept", start, last)
+        assert found is not None
+        assert data_of(found) == [b"still read"]
+
+
+@pytest.mark.parametrize("hole", [-1, 4])
+async def test_who_deletes_from_a_stream_leaves_a_history_that_is_not_complete(redis: Redis, hole: int) -> None:
+    """And nothing that goes on for ever in the server."""
+    async with redis.connect() as bus:
+        start = (await publish_all(bus, f"hole {hole}", numbered(10)))[0]
+        async with RedisClient.from_url(redis.url.partition("?")[0]) as client:
+            [stream] = [key async for key in client.scan_iter(match=f"*:s:hole {hole}")]
+            [*entries] = await client.xrange(stream)
+            await client.xdel(stream, entries[hole][0])
+        assert not (await bus.history(f"hole {hole}", start, 100)).complete
+        after = await publish(bus, f"hole {hole}")
+        assert after.epoch == start.epoch
 
 
 async def test_publications_do_not_pile_up(nats: Nats) -> None:

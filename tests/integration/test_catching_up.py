@@ -187,6 +187,31 @@ class TestNewest:
 
 
 class TestTrouble:
+    async def test_an_error_while_receiving_and_one_while_filling_lose_nothing(
+        self, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("cluster.hub.RETRY", 0.0)
+        receive, history, errors = hub.bus.receive, hub.bus.history, iter([ValueError("one"), ValueError("two")])
+
+        async def fails_once() -> Publication:
+            await receive()
+            monkeypatch.setattr(hub.bus, "receive", receive)
+            raise next(errors)
+
+        async def fails_once_too(channel: str, since: Position | None, limit: int) -> Any:
+            monkeypatch.setattr(hub.bus, "history", history)
+            raise next(errors)
+
+        record = Record()
+        await hub.subscribe("channel", record)
+        await publish(hub, 1)
+        await until(lambda: record.received, "the first is delivered")
+        monkeypatch.setattr(hub.bus, "receive", fails_once)
+        monkeypatch.setattr(hub.bus, "history", fails_once_too)
+        await publish(hub, 3)
+        await until(lambda: offsets(record.received) == [1, 2, 3, 4], "all are delivered")
+        assert next(errors, None) is None, "neither has happened"
+
     async def test_when_the_bus_is_away_nothing_is_claimed(self, hub: Hub) -> None:
         assert isinstance(hub.bus, Bus)
         hub.bus.reachable_now = False
