@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Request, Response
+from starlette.requests import HTTPConnection
 
 from .control import NotRunning
 from .limits import TokenBucket
@@ -18,30 +20,41 @@ logger = logging.getLogger(__name__)
 ACTIONS_PER_SECOND = 2.0
 WRONG_TOKENS_PER_SECOND = 1.0
 BURST = 10.0
-"""How many actions, and how many wrong tokens, a worker takes at once."""
+"""How many actions, and how many wrong tokens from one address, a worker takes at once."""
+ADDRESSES = 1000
+"""Addresses of wrong tokens that are remembered."""
 
 
 class Guard:
     """Lets in who sends `Authorization: Bearer` and the token. A page of another site cannot make a browser do so."""
 
-    def __init__(self, token: str | None) -> None:
+    def __init__(self, token: str | None, clock: Callable[[], float] = time.monotonic) -> None:
+        """Without a token nobody is let in. `clock` counts seconds."""
         self._token = token
-        self._wrong = TokenBucket(WRONG_TOKENS_PER_SECOND, BURST)
+        self._clock = clock
+        self._wrong: dict[str, TokenBucket] = {}
 
-    def holds(self, authorization: str) -> bool:
-        """Whether this header's value has the token in it."""
-        given = authorization.removeprefix("Bearer ")
-        return bool(self._token) and secrets.compare_digest(given.encode(), (self._token or "").encode())
-
-    def __call__(self, request: Request, authorization: Annotated[str, Header()] = "") -> None:
-        """Raises 403, or 429 when wrong tokens come too fast to be anything but guesses."""
-        if self.holds(authorization):
-            return
-        client = request.client.host if request.client else "unknown"
-        if not self._wrong.take(time.monotonic()):
+    def __call__(self, connection: HTTPConnection, authorization: Annotated[str, Header()] = "") -> None:
+        """Raises 403, or 429 to an address whose wrong tokens come too fast to be anything but guesses."""
+        address = connection.client.host if connection.client else "unknown"
+        wrong, now = self._wrong.get(address), self._clock()
+        # Before the token is looked at: the right guess must not show among the refused ones.
+        if wrong is not None and wrong.empty(now):
             raise HTTPException(429, "too many wrong tokens, try again later")
-        logger.warning("a wrong admin token for %s from %s", request.url.path, client)
+        if self._is_right(authorization):
+            return
+        if wrong is None:
+            wrong = self._wrong[address] = TokenBucket(WRONG_TOKENS_PER_SECOND, BURST)
+            if len(self._wrong) > ADDRESSES:
+                del self._wrong[next(iter(self._wrong))]
+        wrong.take(now)
+        logger.warning("a wrong admin token for %s from %s", connection.url.path, address)
         raise HTTPException(403, "the admin token of this cluster is needed: Authorization: Bearer TOKEN")
+
+    def _is_right(self, authorization: str) -> bool:
+        scheme, _, given = authorization.partition(" ")
+        right = secrets.compare_digest(given.encode(), (self._token or "").encode())
+        return bool(self._token) and scheme.lower() == "bearer" and right
 
 
 def admin_router(guard: Guard, processes: Processes) -> APIRouter:

@@ -16,10 +16,14 @@ class TokenBucket:
 
     def take(self, now: float) -> bool:
         """Whether one more event is allowed at `now` (seconds)."""
-        if self._at is not None:
-            self._left = min(self._burst, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1:
+        if self.empty(now):
             return False
         self._left -= 1
         return True
+
+    def empty(self, now: float) -> bool:
+        """Whether no event is allowed at `now`."""
+        if self._at is not None:
+            self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        self._at = now
+        return self._left < 1

@@ -17,7 +17,7 @@ from .tree import Chronicle, ProcessEvent, ProcessReport
 from .watchdog import read_events
 
 FRESH = 0.5
-"""Seconds for which an answer of supervisord is good: many may be looking."""
+"""Seconds for which one look at the processes is good: many may be looking."""
 
 Action = Literal["restart", "kill"]
 _ACTIONS: dict[Action, list[str]] = {"restart": ["restart"], "kill": ["signal", "KILL"]}
@@ -29,7 +29,7 @@ class Processes:
     def __init__(self, run_dir: Path) -> None:
         self._run_dir = run_dir
         self._looked_at = float("-inf")
-        self._programs: list[Program] = []
+        self._reports: list[ProcessReport] = []
         self._events: list[ProcessEvent] = []
         self._known: dict[int, psutil.Process] = {}
         self._lock = asyncio.Lock()
@@ -37,9 +37,7 @@ class Processes:
     async def reports(self) -> list[ProcessReport]:
         """Every program as it is now."""
         await self._look()
-        families = {program: self._family(program.pid) for program in self._programs}
-        self._known = {process.pid: process for family in families.values() for process in family}
-        return [_report(program, family) for program, family in families.items()]
+        return self._reports
 
     async def events(self) -> list[ProcessEvent]:
         """What happened to them lately, oldest first."""
@@ -68,25 +66,27 @@ class Processes:
     async def _look(self) -> None:
         async with self._lock:
             if time.monotonic() - self._looked_at >= FRESH:
-                self._programs, self._events = await asyncio.to_thread(self._read)
+                self._reports, self._events = await asyncio.to_thread(self._read)
                 self._looked_at = time.monotonic()
 
-    def _read(self) -> tuple[list[Program], list[ProcessEvent]]:
+    def _read(self) -> tuple[list[ProcessReport], list[ProcessEvent]]:
         try:
             found = programs(self._run_dir)
         except NotRunning:
             return [], []
-        return found, Chronicle(read_events(self._run_dir)).events
+        families = self._families({program.pid for program in found})
+        reports = [_report(program, families.get(program.pid, [])) for program in found]
+        return reports, Chronicle(read_events(self._run_dir)).events
 
-    def _family(self, pid: int) -> list[psutil.Process]:
-        """The process and its children; what was known of them goes on being measured."""
-        if pid == 0:
-            return []
-        try:
-            process = psutil.Process(pid)
-            return [self._known.get(each.pid, each) for each in (process, *process.children())]
-        except psutil.Error:
-            return []
+    def _families(self, pids: set[int]) -> dict[int, list[psutil.Process]]:
+        """These processes, each with its children; what was known of them goes on being measured."""
+        families: dict[int, list[psutil.Process]] = {}
+        for process in psutil.process_iter(["ppid"]):
+            head = process.pid if process.pid in pids else process.info["ppid"]
+            if head in pids:
+                families.setdefault(head, []).append(self._known.get(process.pid, process))
+        self._known = {process.pid: process for family in families.values() for process in family}
+        return families
 
 
 def _report(program: Program, family: list[psutil.Process]) -> ProcessReport:

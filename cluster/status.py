@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException, Request, Response, WebSocket
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from .admin import Guard, admin_router
 from .asyncapi import asyncapi
 from .channel import encode
+from .limits import TokenBucket
 from .processes import Processes
 from .roster import ClusterReport
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 PROBE_CHANNEL = "/cluster/probe"
 FORBIDDEN = 4403
 """Close code of a probe without the right token."""
+LOOKS_PER_SECOND = 100.0
+"""How often a worker says how the cluster is, whoever asks; and twice as often at once."""
 
 
 class Endpoint(BaseModel):
@@ -45,6 +49,7 @@ def status_router(hub: Hub) -> APIRouter:
     router = APIRouter(tags=["cluster"])
     processes = Processes(hub.settings.directory)
     guard = Guard(hub.settings.admin_token)
+    looks = TokenBucket(LOOKS_PER_SECOND, 2 * LOOKS_PER_SECOND)
     router.include_router(admin_router(guard, processes))
 
     @router.get("/asyncapi.json")
@@ -65,9 +70,11 @@ def status_router(hub: Hub) -> APIRouter:
         response.status_code = 503
         return "stopping" if hub.draining else "the bus is not reachable"
 
-    @router.get("/api/cluster")
+    @router.get("/api/cluster", responses={429: {"description": "Too many are looking."}})
     async def cluster() -> ClusterReport:
-        """The workers of the cluster, as the worker that answers knows them from their signs of life."""
+        """The workers of the cluster, as the worker that answers knows them from their signs of life. For everybody."""
+        if not looks.take(time.monotonic()):
+            raise HTTPException(429, "too many are looking, try again later")
         return ClusterReport(
             answered_by=os.getpid(),
             host=hub.heartbeat.host,
@@ -94,9 +101,11 @@ def status_router(hub: Hub) -> APIRouter:
     @router.websocket("/api/cluster/probe")
     async def probe(websocket: WebSocket) -> None:
         """Receive every probe of every worker; each one sent is published."""
-        if not guard.holds(websocket.headers.get("authorization", "")):
+        try:
+            guard(websocket, websocket.headers.get("authorization", ""))
+        except HTTPException as refusal:
             await websocket.accept()
-            await websocket.close(FORBIDDEN, "the admin token of this cluster is needed")
+            await websocket.close(FORBIDDEN, refusal.detail)
             return
         async with hub.attach(websocket, accepts=Probe) as connection:
             await hub.subscribe(PROBE_CHANNEL, connection)

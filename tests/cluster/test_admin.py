@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedError
 
-from tests.waiting import PATIENCE, wait_for
+from tests.waiting import PATIENCE, until, wait_for
 
 from .harness import RunningCluster
 
@@ -92,7 +95,36 @@ def test_only_processes_there_are_and_actions_there_are(http: httpx.Client) -> N
     assert http.get("/api/cluster/processes/api-0/kill", headers=TOKEN).status_code in (404, 405)
 
 
-def test_guesses_are_refused_after_a_few(http: httpx.Client) -> None:
+def test_guesses_are_refused_after_a_few_and_the_token_is_taken_again_soon(http: httpx.Client) -> None:
     wrong = {"Authorization": "Bearer a guess"}
     wait_for(lambda: http.get("/api/cluster/admin", headers=wrong).status_code == 429, "no more guesses")
-    assert http.get("/api/cluster/admin", headers=TOKEN).status_code == 204
+    wait_for(lambda: http.get("/api/cluster/admin", headers=TOKEN).status_code == 204, "the token is right")
+
+
+async def test_a_probe_with_a_wrong_token_is_refused_and_logged(cluster: RunningCluster) -> None:
+    url = f"ws://127.0.0.1:{cluster.port}/api/cluster/probe"
+    async with connect(url, additional_headers={"Authorization": "Bearer a guess"}, proxy=None) as probe:
+        with pytest.raises(ConnectionClosedError) as closed:
+            await probe.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4403
+    assert "a wrong admin token for /api/cluster/probe" in cluster.log.read_text()
+
+
+def test_too_many_actions_are_refused(http: httpx.Client) -> None:
+    def act() -> int:
+        return http.post("/api/cluster/processes/api-9/kill", headers=TOKEN).status_code
+
+    wait_for(lambda: act() == 429, "no more actions")
+
+
+async def test_too_many_looks_are_refused(cluster: RunningCluster) -> None:
+    """Everybody may look, but not keep a worker busy with it."""
+    worker = f"http://127.0.0.1:{cluster.worker_port(cluster.worker_pids()[0])}"
+    async with httpx.AsyncClient(base_url=worker, trust_env=False, timeout=PATIENCE) as http:
+
+        async def refused() -> bool:
+            answers = await asyncio.gather(*(http.get("/api/cluster") for _ in range(100)))
+            return {answer.status_code for answer in answers} == {200, 429}
+
+        await until(refused, "some are refused")
