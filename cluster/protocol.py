@@ -82,9 +82,11 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             self._backlog_bytes += len(frames)
 
     def close(self, code: int, reason: str) -> None:
-        """Send a close frame after what the socket has already taken over, and forget what it has not."""
+        """Send a close frame after what was written. What waits for a client that is too slow is not sent any more."""
         if self.closing:
             return
+        if self._backlog and code != CloseCode.SLOW:
+            self.transport.write(b"".join(self._backlog))
         self._forget()
         self.conn.send_close(code, reason)
         self._await_close()

@@ -52,7 +52,7 @@ class Sink(Protocol):
         """Send `frame`. A client for which too much is waiting is closed with 3008 instead."""
 
     def close(self, code: int, reason: str) -> None:
-        """Send a close frame and nothing more. To a slow client what was written before is not sent either."""
+        """Send a close frame after what was written, and nothing more. With 3008 what still waits is not sent."""
 
     async def receive(self) -> Message:
         """The next ASGI message of the client; a disconnect once the socket is closed, whatever the client does."""

@@ -178,6 +178,28 @@ async def test_a_client_that_does_not_read_is_closed_and_delays_nobody(host: str
         slow.close()
 
 
+async def test_what_was_written_before_a_close_arrives_before_it(host: str) -> None:
+    """However much of it had to wait, as long as it was not too much."""
+    codes = []
+    async with opened(host) as reader, opened(host) as publisher:
+        for count in range(1, 31):
+            channel = f"plain:last-{count}"
+            await reader.ask(subscribe={"channel": channel})
+            slow = await _stuck(host, "websocket", channel)
+            await until_connected(host, 3)
+            for number in range(count):
+                await publisher.ask(publish={"channel": channel, "data": f"{number:>20000}"})
+                await reader.push()
+            slow.send("nonsense")
+            texts, code, _ = await asyncio.to_thread(slow.read_until_close)
+            codes.append(code)
+            if code == 3501:
+                last = json.loads(texts[-1].splitlines()[-1])
+                assert int(last["push"]["pub"]["data"]) == count - 1
+            await until_connected(host, 2)
+    assert 3501 in codes
+
+
 async def _stuck(host: str, transport: str, channel: str) -> Any:
     """A client that subscribes and reads no more."""
     commands = [{"id": 1, "connect": {"data": {"channels": [channel]}}}]
