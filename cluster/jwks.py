@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import logging
 import time
 import urllib.request
@@ -23,10 +24,12 @@ PAUSE = 10.0
 """Seconds between two readings, whatever tokens are shown."""
 AGE = 3600.0
 """Seconds after which a JWKS is read again although no token asks for it: keys are withdrawn, too."""
+TOKENS = 10_000
+"""Tokens without a verdict that are remembered at most; who shows more is told to come back once more."""
 
 
 class KeysUnavailable(TokenError):
-    """Whether the token is good cannot be said now: the keys could not be read."""
+    """Whether the token is good cannot be said now: the JWKS could not be read, or not again since it was shown."""
 
 
 class Keys:
@@ -45,42 +48,69 @@ class Keys:
         self._read: list[tokens.Key] = []
         self._read_at: float | None = None
         self._asked_at: float | None = None
-        self._failed = False
+        self._begun = 0
+        """Readings that were begun; each has its number."""
+        self._last = 0
+        """The last reading that succeeded."""
+        # By the token, not by the id of its key: a stranger could guess that of the next key, and have it refused.
+        self._shown: dict[int, int] = {}
+        """How many readings had begun when a token was first shown, by its hash. Its key is not known yet."""
         self._reading: asyncio.Task[None] | None = None
 
     async def of(self, token: str) -> list[tokens.Key]:
-        """The keys that `token` may be signed with. Raises `TokenError`, `KeysUnavailable`."""
+        """The keys that `token` may be signed with. Raises `TokenError`, `KeysUnavailable`.
+
+        What a key of the JWKS alone can have signed is refused for good only after a reading that began when the
+        token had been shown.
+        """
         if self._source is None:
             return self._given
-        id = tokens.key_id(token)
-        if not tokens.usable([*self._given, *self._read], id):
-            await self._refreshed()
-            if self._failed and not tokens.usable([*self._given, *self._read], id):
-                raise KeysUnavailable("the JWKS could not be read")
+        algorithm, id = tokens.header(token)
+        if not self._known(token, algorithm, id):
+            await self._look_for(token, algorithm, id)
         elif self._read_at is None or self._clock() - self._read_at > AGE:
             self._refresh()
         return [*self._given, *self._read]
 
-    async def _refreshed(self) -> None:
+    def _known(self, token: str, algorithm: str, id: str) -> bool:
+        """Whether the keys that are there decide about the token.
+
+        A key without an id decides only where it has signed: the key of the id may be another one, of the JWKS.
+        """
+        if algorithm not in tokens.PUBLIC:
+            return True
+        if any(algorithm in key.algorithms and id in ("", key.id) for key in self._read):
+            return True
+        return tokens.signed_with([*self._given, *self._read], token)
+
+    async def _look_for(self, token: str, algorithm: str, id: str) -> None:
+        """Read the JWKS for the token. Raises `KeysUnavailable` while that is no verdict on it."""
+        mark = hash(token)
+        shown = self._shown.setdefault(mark, self._begun)
+        if len(self._shown) > TOKENS:
+            del self._shown[next(iter(self._shown))]
         reading = self._refresh()
         if reading is not None:
             await asyncio.shield(reading)
+        if self._last <= shown and not self._known(token, algorithm, id):
+            raise KeysUnavailable("the JWKS could not be read since the token was shown")
+        self._shown.pop(mark, None)
 
     def _refresh(self) -> asyncio.Task[None] | None:
         """The reading under way, a new one, or none if the last was a moment ago."""
         if self._reading is None and (self._asked_at is None or self._clock() - self._asked_at >= PAUSE):
             self._asked_at = self._clock()
-            self._reading = asyncio.get_running_loop().create_task(self._load(), name="read TOKEN_JWKS")
+            self._begun += 1
+            self._reading = asyncio.get_running_loop().create_task(self._load(self._begun), name="read TOKEN_JWKS")
         return self._reading
 
-    async def _load(self) -> None:
+    async def _load(self, number: int) -> None:
         assert self._source is not None
         try:
             self._read = tokens.key_set(await asyncio.to_thread(_document, self._source))
             self._read_at = self._clock()
-            self._failed = False
-        except (OSError, ValueError, ConfigurationError) as error:
-            self._failed = True
+            self._last = number
+        except (OSError, ValueError, http.client.HTTPException, ConfigurationError) as error:
             logger.error("TOKEN_JWKS=%s: %s", self._source, error)
         finally:
             self._reading = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jwt
@@ -24,6 +24,8 @@ _HMAC = frozenset({"HS256", "HS384", "HS512"})
 _RSA = frozenset({"RS256", "RS384", "RS512"})
 _EC = {"secp256r1": frozenset({"ES256"}), "secp384r1": frozenset({"ES384"}), "secp521r1": frozenset({"ES512"})}
 _ED = frozenset({"EdDSA"})
+PUBLIC = _RSA.union(*_EC.values(), _ED)
+"""The algorithms of public keys, the only ones there are in a JWKS."""
 
 _MEMBERS = ("kty", "kid", "n", "e", "crv", "x", "y")
 """What is read of a JWK: nothing private, and nothing that says by itself how it is to be used."""
@@ -160,9 +162,25 @@ def key_set(document: bytes) -> list[Key]:
     return keys
 
 
-def key_id(token: str) -> str:
-    """The key the token says it is signed with, empty if it says nothing. Not verified. Raises `TokenError`."""
-    return _header(token)[1]
+def header(token: str) -> tuple[str, str]:
+    """The algorithm and the id of the key that a token names, empty for none. Not verified. Raises `TokenError`."""
+    try:
+        found = jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError) as error:
+        raise TokenError(f"it is no token: {error}") from None
+    algorithm, id = found.get("alg"), found.get("kid", "")
+    if not isinstance(algorithm, str) or not isinstance(id, str):
+        raise TokenError("its header is not usable")
+    return algorithm, id
+
+
+def signed_with(keys: Iterable[Key], token: str) -> bool:
+    """Whether one of the keys has signed the token, whatever that says."""
+    try:
+        _payload(token, keys)
+    except TokenError:
+        return False
+    return True
 
 
 def connection(token: str, keys: Iterable[Key], expected: Expected, now: float) -> ConnectionToken:
@@ -199,7 +217,7 @@ def _verified(token: str, keys: Iterable[Key], expected: Expected, now: float) -
 
 
 def _payload(token: str, keys: Iterable[Key]) -> bytes:
-    algorithm, id = _header(token)
+    algorithm, id = header(token)
     candidates = [key for key in keys if algorithm in key.algorithms and (key.id == id or not (key.id and id))]
     if not candidates:
         raise TokenError(f"no key is there for {algorithm!r}, kid {id!r}")
@@ -210,17 +228,6 @@ def _payload(token: str, keys: Iterable[Key]) -> bytes:
             continue
         return payload
     raise TokenError("it is signed with another key")
-
-
-def _header(token: str) -> tuple[str, str]:
-    try:
-        header = jwt.get_unverified_header(token)
-    except (jwt.PyJWTError, ValueError) as error:
-        raise TokenError(f"it is no token: {error}") from None
-    algorithm, id = header.get("alg"), header.get("kid", "")
-    if not isinstance(algorithm, str) or not isinstance(id, str):
-        raise TokenError("its header is not usable")
-    return algorithm, id
 
 
 def _decoded(payload: bytes) -> _Claims:
@@ -264,8 +271,3 @@ def _public(key: object, id: str) -> Key:
     if isinstance(key, Ed25519PublicKey):
         return Key(key, _ED, id)
     raise ConfigurationError("tokens are verified with RSA, Ed25519, or EC keys of the curves P-256, P-384, P-521")
-
-
-def usable(keys: Sequence[Key], id: str) -> bool:
-    """Whether one of the keys may be the one of this id."""
-    return any(key.id == id or not (key.id and id) for key in keys)

@@ -9,8 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from cluster import ConfigurationError, jwks
+from cluster import ConfigurationError, jwks, tokens
 from cluster.errors import TokenError
 from cluster.jwks import AGE, PAUSE, Keys, KeysUnavailable
 from cluster.settings import load
@@ -28,16 +30,20 @@ class Clock:
 
 
 class Publisher:
-    """Serves a JWKS. `document` None: it is broken."""
+    """Serves a JWKS. `document` None: it is broken. `garbled`: what it answers is no HTTP."""
 
     def __init__(self) -> None:
         self.document: bytes | None = key_set()
+        self.garbled = False
         self.asked = 0
         publisher = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 publisher.asked += 1
+                if publisher.garbled:
+                    self.wfile.write(b"nonsense\r\n\r\n")
+                    return
                 self.send_response(500 if publisher.document is None else 200)
                 self.end_headers()
                 self.wfile.write(publisher.document or b"")
@@ -111,12 +117,80 @@ async def test_a_token_with_a_new_key_has_it_read_again_but_not_at_once(publishe
     assert await ids(keys, "first") == ["first"]
     publisher.document = key_set("first", "second")
     for _ in range(3):
-        assert await ids(keys, "second") == ["first"]
+        with pytest.raises(KeysUnavailable):
+            await ids(keys, "second")
     assert publisher.asked == 1
     clock.now += PAUSE
     for _ in range(3):
         assert await ids(keys, "second") == ["first", "second"]
     assert publisher.asked == 2
+
+
+async def test_a_token_whose_key_is_not_there_when_it_is_looked_for_is_refused(publisher: Publisher) -> None:
+    clock = Clock()
+    keys = Keys(load(token_jwks=publisher.url), clock)
+    assert await ids(keys, "first") == ["first"]
+    early, late = signed("second"), signed("second")
+    with pytest.raises(KeysUnavailable):
+        await keys.of(early)
+    clock.now += PAUSE
+    assert [key.id for key in await keys.of(signed("another"))] == ["first"], "it has been looked for"
+    assert [key.id for key in await keys.of(early)] == ["first"], "it was shown before that reading, too"
+    with pytest.raises(KeysUnavailable):
+        await keys.of(late)
+    assert publisher.asked == 2
+
+
+async def test_many_unknown_tokens_have_it_read_once_and_are_not_all_remembered(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwks, "TOKENS", 5)
+    keys = Keys(load(token_jwks=publisher.url), Clock())
+    assert await ids(keys, "first") == ["first"]
+    for number in range(20):
+        with pytest.raises(KeysUnavailable):
+            await ids(keys, f"unknown {number}")
+    assert publisher.asked == 1
+    assert len(keys._shown) == 5
+
+
+@pytest.mark.parametrize("given", [{"token_hmac_secret": SECRET}, {"token_public_key": pem("p384")}])
+async def test_a_key_given_besides_does_not_stand_for_those_of_the_set(
+    publisher: Publisher, given: dict[str, str]
+) -> None:
+    clock = Clock()
+    keys = Keys(load(token_jwks=publisher.url, **given), clock)
+    assert await ids(keys, "first") == ["", "first"]
+    publisher.document = key_set("second")
+    clock.now += PAUSE
+    assert await ids(keys, "second") == ["", "second"]
+
+
+@pytest.mark.parametrize("kid", ["first", None])
+async def test_a_key_given_besides_of_the_same_kind_does_not_either(publisher: Publisher, kid: str | None) -> None:
+    publisher.document = json.dumps({"keys": [jwk("ed25519", kid="first")]}).encode()
+    another = Ed25519PrivateKey.generate().public_key()
+    given = another.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    shown = token("EdDSA", kid=kid, sub="ann")
+    found = await Keys(load(token_jwks=publisher.url, token_public_key=given)).of(shown)
+    assert tokens.connection(shown, found, tokens.Expected(), 0.0).user == "ann"
+
+
+async def test_a_key_given_besides_verifies_what_it_signed_whatever_that_names(publisher: Publisher) -> None:
+    publisher.document = json.dumps({"keys": [jwk("rsa", kid="first")]}).encode()
+    keys = Keys(load(token_jwks=publisher.url, token_hmac_secret=SECRET, token_public_key=pem("p256")), Clock())
+    assert await keys.of(token("RS256", kid="first"))
+    for shown in (signed("of ours"), token(kid="of ours", sub="ann"), token(sub="ann")):
+        assert tokens.connection(shown, await keys.of(shown), tokens.Expected(), 0.0).user == "ann"
+    assert publisher.asked == 1
+
+
+async def test_nobody_is_asked_about_a_secret_that_is_wrong(publisher: Publisher) -> None:
+    keys = Keys(load(token_jwks=publisher.url, token_hmac_secret=SECRET), Clock())
+    assert await ids(keys, "first")
+    wrong = token(kid="any", secret=SECRET + "x", sub="ann")
+    with pytest.raises(TokenError, match="another key"):
+        tokens.connection(wrong, await keys.of(wrong), tokens.Expected(), 0.0)
 
 
 async def test_a_key_that_is_withdrawn_is_forgotten_in_time(publisher: Publisher) -> None:
@@ -127,9 +201,14 @@ async def test_a_key_that_is_withdrawn_is_forgotten_in_time(publisher: Publisher
     clock.now += AGE + 1
 
     async def forgotten() -> bool:
-        return "first" not in await ids(keys, "first")
+        try:
+            return "first" not in await ids(keys, "first")
+        except KeysUnavailable:
+            return True
 
     await until(forgotten, "the key is forgotten")
+    clock.now += PAUSE
+    assert await ids(keys, "first") == ["second"]
 
 
 async def test_while_a_key_set_cannot_be_read_the_keys_known_stay(publisher: Publisher) -> None:
@@ -148,8 +227,19 @@ async def test_a_key_set_that_cannot_be_read_is_no_verdict_on_a_token(
     publisher: Publisher, document: bytes | None
 ) -> None:
     publisher.document = document
-    with pytest.raises(KeysUnavailable):
-        await Keys(load(token_jwks=publisher.url)).of(signed("first"))
+    keys = Keys(load(token_jwks=publisher.url))
+    for _ in range(2):
+        with pytest.raises(KeysUnavailable):
+            await keys.of(signed("first"))
+    assert publisher.asked == 1
+
+
+async def test_nor_is_an_answer_that_is_no_http(publisher: Publisher) -> None:
+    publisher.garbled = True
+    keys = Keys(load(token_jwks=publisher.url))
+    for _ in range(2):
+        with pytest.raises(KeysUnavailable):
+            await keys.of(signed("first"))
 
 
 async def test_nobody_is_asked_about_what_is_no_token(publisher: Publisher) -> None:
