@@ -79,7 +79,8 @@ class Grant(NamedTuple):
 class Identity(NamedTuple):
     """Who a client is. `info` is told to others, `data` to the client itself; both are JSON.
 
-    `expire_at`: Unix seconds, None for never. `subs` are the channels it is subscribed to without asking.
+    `expire_at`: Unix seconds, None for never. `subs` are the channels it is subscribed to without asking. `subject`:
+    whose tokens refresh the connection, the one its token names even if the application calls the client otherwise.
     """
 
     user: str = ANONYMOUS
@@ -87,6 +88,7 @@ class Identity(NamedTuple):
     expire_at: float | None = None
     data: Raw = NOTHING
     subs: Mapping[str, Grant] = MappingProxyType({})
+    subject: str = ANONYMOUS
 
 
 class Terms(NamedTuple):

@@ -96,17 +96,19 @@ class Application:
             except TokenError as error:
                 raise _invalid_token(error) from None
             subs = {channel: access.grant(self._offered(channel)) for channel, access in said.subs.items()}
-            identity = Identity(said.user, said.info, said.expire_at, NOTHING, subs)
+            identity = Identity(said.user, said.info, said.expire_at, NOTHING, subs, said.user)
         if self._on_connect is not None:
             known = identity or Identity()
             caller = Caller(client, known.user, known.info, scope)
             welcome = _returned(self._on_connect, await self._on_connect(caller, bytes(request.data)), Welcome)
             if welcome is not None:
+                user = known.user if welcome.user is None else welcome.user
                 identity = known._replace(
-                    user=known.user if welcome.user is None else welcome.user,
+                    user=user,
                     info=known.info if welcome.info is None else _raw(welcome.info),
                     data=_raw(welcome.data),
                     subs={**known.subs, **{name: Grant(self._offered(name)) for name in welcome.channels}},
+                    subject=known.subject if request.token else user,
                 )
         if identity is None:
             raise closing(codes.CLOSE_BAD_REQUEST, "a token is needed")
@@ -150,7 +152,7 @@ class Application:
             raise closing(codes.CLOSE_EXPIRED) from None
         except TokenError as error:
             raise _invalid_token(error) from None
-        if said.user != caller.user:
+        if said.user != caller.subject:
             raise _invalid_token("it is another user's")
         return said.expire_at
 

@@ -7,17 +7,21 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Raw
 
-from .access import ChannelOptions, Grant, Identity
+from .access import ANONYMOUS, ChannelOptions, Grant, Identity
 from .session.commands import NOTHING, ConnectRequest, SubscribeRequest
 
 
 class Caller(NamedTuple):
-    """Who asks: a connected client. `info` is told to others with its presence; `scope` is ASGI's of its handshake."""
+    """Who asks: a client. `info` is told to others with its presence; `scope` is ASGI's of its handshake.
+
+    `subject`: whose tokens refresh the connection.
+    """
 
     client: str
-    user: str
+    user: str = ANONYMOUS
     info: Raw = NOTHING
     scope: Mapping[str, Any] = {}
+    subject: str = ANONYMOUS
 
 
 class Backend(Protocol):

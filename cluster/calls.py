@@ -68,8 +68,9 @@ class Call(Request):
 class Welcome(BaseModel):
     """Returned by a handler of `on_connect`: the client may come.
 
-    `user`: its id; None: the token's, without a token it is anonymous. `info` is told to others with its presence,
-    `data` to the client. `channels`: what it is subscribed to without asking.
+    `user`: its id; None: the token's, without a token it is anonymous. Tokens to subscribe name this id, those that
+    refresh the connection the one its first token named. `info` is told to others with its presence, `data` to the
+    client. `channels`: what it is subscribed to without asking.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -68,8 +68,8 @@ class Client(Subscriber):
         "_attached",
         "_entering",
         "_gone",
-        "_handshake",
         "_held",
+        "_known",
         "_outlet",
         "_service",
         "_tasks",
@@ -90,7 +90,7 @@ class Client(Subscriber):
         self.deliver = outlet.write  # type: ignore[method-assign]
         self._service = service
         self._outlet = outlet
-        self._handshake = {name: scope[name] for name in HANDSHAKE if name in scope}
+        self._known = Caller(session.client_id, scope={name: scope[name] for name in HANDSHAKE if name in scope})
         self._attached: tuple[str, ...] = ()
         self._entering: tuple[str, ...] = ()
         self._held: list[Any] | None = None
@@ -222,8 +222,9 @@ class Client(Subscriber):
             return outcome_of(error)
 
     async def _connect(self, request: ConnectRequest) -> Connected:
-        identity = await self._service.backend.connect(request, self.client_id, self._handshake)
-        caller = Caller(self.client_id, identity.user, identity.info, self._handshake)
+        scope = self._known.scope
+        identity = await self._service.backend.connect(request, self.client_id, scope)
+        caller = self._known = Caller(self.client_id, identity.user, identity.info, scope, identity.subject)
         if len(identity.subs) > self._service.limits.session.max_channels:
             raise closing(codes.CLOSE_CHANNEL_LIMIT)
         subs = {}
@@ -307,7 +308,7 @@ class Client(Subscriber):
         self._watch(order.channel, subscribed)
 
     def _caller(self) -> Caller:
-        return Caller(self.client_id, self.session.user, self.session.info, self._handshake)
+        return self._known._replace(info=self.session.info)
 
     # What it holds outside.
 
