@@ -114,7 +114,8 @@ class Hub(DeclaringHub):
         """`/healthz`, `/readyz`, `/api/cluster`, what `cluster verify` needs, and where SDKs' clients connect."""
         router = APIRouter()
         router.include_router(status_router(self))
-        origins = Origins(self.settings.allowed_origins)
+        # With DIRECT, pages that nginx serves call the workers' own ports.
+        origins = Origins(self.settings.allowed_origins, self.settings.port if self.settings.direct else None)
         router.include_router(client_router(self._running_service, origins, self.settings.max_message_bytes))
         if self.settings.api_key:
             router.include_router(api_router(self, self._running_service, lambda: self._census))

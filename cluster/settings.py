@@ -126,7 +126,7 @@ class Settings(BaseSettings):
     allowed_origins: str | None = Field(
         None,
         description="Origins of the pages whose clients may connect, with spaces between them, `*` for all. Default: "
-        "those of the host that is called.",
+        "those of the host that is called; with DIRECT also those of its PORT.",
     )
     token_hmac_secret: str | None = Field(None, description="Secret of tokens signed with HS256, HS384 or HS512.")
     token_public_key: str | None = Field(

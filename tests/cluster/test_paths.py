@@ -8,6 +8,8 @@ import urllib.parse
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from tests.waiting import PATIENCE, until
 
@@ -59,6 +61,21 @@ async def test_clients_may_connect_directly_to_the_worker_with_the_fewest_connec
                 assert one.pid != other.pid
                 await one.push()
                 await other.expect(pid=one.pid)
+
+
+async def test_a_page_of_the_cluster_may_connect_directly_and_another_may_not() -> None:
+    with RunningCluster(workers=1, direct=True) as cluster:
+        (pid,) = cluster.worker_pids()
+        worker = f"127.0.0.1:{cluster.worker_port(pid)}"
+        url = f"ws://{worker}/connection/websocket"
+        async with connect(url, proxy=None, origin=Origin(cluster.url)) as socket:
+            await socket.send('{"id": 1, "connect": {}}')
+            assert json.loads(await socket.recv())["id"] == 1
+        with pytest.raises(InvalidStatus, match="403"):
+            await connect(url, proxy=None, origin=Origin("http://127.0.0.1:1"))
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as browser:
+            asked = await browser.options(f"http://{worker}/connection/http_stream", headers={"origin": cluster.url})
+        assert asked.headers["access-control-allow-origin"] == cluster.url
 
 
 def test_without_the_setting_nobody_is_sent_to_a_worker_s_own_port(demo: RunningCluster) -> None:
