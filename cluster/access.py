@@ -33,11 +33,13 @@ class Operation(Enum):
 class ChannelOptions(NamedTuple):
     """One declared channel or family of channels, as clients of the client protocol see it. Default: deny.
 
-    `history` None: nothing is kept for clients. `join_leave`: joins and leaves are pushed to every subscriber.
+    `history` None: nothing is kept for clients. `positioned`: a subscriber to what is kept learns when something is
+    lost to it, also where nothing is recovered. `join_leave`: joins and leaves are pushed to every subscriber.
     """
 
     history: Retention | None = None
     recovery: Recovery = "off"
+    positioned: bool = False
     presence: bool = False
     join_leave: bool = False
     allow_subscribe: Who = "nobody"
@@ -169,7 +171,7 @@ def terms(options: ChannelOptions, request: SubscribeRequest, *, user: str) -> T
     may_see = refusal(options, Operation.PRESENCE, user=user, subscribed=True) is None
     recoverable = (kept and options.recovery != "off") or (request.recoverable and may_recover)
     return Terms(
-        positioned=recoverable or (request.positioned and may_recover),
+        positioned=recoverable or (kept and options.positioned) or (request.positioned and may_recover),
         recoverable=recoverable,
         join_leave=options.join_leave or (request.join_leave and may_see),
     )

@@ -384,8 +384,10 @@ def _ordered(options: ChannelOptions, order: SubscribeClients) -> ChannelOptions
         options = options._replace(presence=order.presence)
     if order.join_leave is not None:
         options = options._replace(join_leave=order.join_leave)
-    if (order.recoverable or order.positioned) and options.recovery == "off":
+    if order.recoverable and options.recovery == "off":
         options = options._replace(recovery="stream")
-    elif order.recoverable is False and not order.positioned:
+    elif order.recoverable is False:
         options = options._replace(recovery="off")
+    if order.positioned is not None:
+        options = options._replace(positioned=order.positioned)
     return options

@@ -51,12 +51,13 @@ class Flag(Struct, frozen=True):
 
 
 class Override(Struct, frozen=True):
-    """What a token changes of a channel's options. `force_positioning` has no meaning here: recovery includes it."""
+    """What a token changes of a channel's options. Recovery includes positioning, whatever `force_positioning` says."""
 
     presence: Flag | None = None
     join_leave: Flag | None = None
     force_push_join_leave: Flag | None = None
     force_recovery: Flag | None = None
+    force_positioning: Flag | None = None
 
     def applied(self, options: ChannelOptions) -> ChannelOptions:
         if self.presence is not None:
@@ -67,6 +68,8 @@ class Override(Struct, frozen=True):
         if self.force_recovery is not None and options.history is not None:
             recovery = options.recovery if options.recovery != "off" else "stream"
             options = options._replace(recovery=recovery if self.force_recovery.value else "off")
+        if self.force_positioning is not None:
+            options = options._replace(positioned=self.force_positioning.value)
         return options
 
 

@@ -169,6 +169,11 @@ class TestTerms:
         options = ChannelOptions(history=KEPT, recovery="stream", join_leave=True)
         assert terms(options, SubscribeRequest(), user="") == (True, True, True)
 
+    def test_what_is_kept_may_be_positioned_and_not_recovered(self) -> None:
+        options = ChannelOptions(history=KEPT, positioned=True)
+        assert terms(options, SubscribeRequest(), user="") == (True, False, False)
+        assert terms(options._replace(history=None), SubscribeRequest(), user="") == (False, False, False)
+
     def test_who_asks_for_nothing_gets_nothing_else(self) -> None:
         assert terms(OPEN, SubscribeRequest(), user="ann") == (False, False, False)
 

@@ -185,6 +185,7 @@ class TestClaims:
         ("override", "changed"),
         [
             ({"force_recovery": {"value": True}}, {"recovery": "stream"}),
+            ({"force_positioning": {"value": True}}, {"positioned": True}),
             ({"force_push_join_leave": {"value": True}}, {"join_leave": True}),
             ({"join_leave": {"value": False}, "force_push_join_leave": {"value": True}}, {"join_leave": True}),
             ({"presence": {"value": False}, "unheard_of": {"value": True}}, {"presence": False}),
