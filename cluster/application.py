@@ -99,7 +99,7 @@ class Application:
             identity = Identity(said.user, said.info, said.expire_at, NOTHING, subs, said.user)
         if self._on_connect is not None:
             known = identity or Identity()
-            caller = Caller(client, known.user, known.info, scope)
+            caller = Caller(client, known.user, known.info, scope, known.subject, request.headers)
             welcome = _returned(self._on_connect, await self._on_connect(caller, bytes(request.data)), Welcome)
             if welcome is not None:
                 user = known.user if welcome.user is None else welcome.user

@@ -14,7 +14,7 @@ from .session.commands import NOTHING, ConnectRequest, SubscribeRequest
 class Caller(NamedTuple):
     """Who asks: a client. `info` is told to others with its presence; `scope` is ASGI's of its handshake.
 
-    `subject`: whose tokens refresh the connection.
+    `subject`: whose tokens refresh the connection. `emulated`: the headers it put into its `connect`, as they came.
     """
 
     client: str
@@ -22,6 +22,7 @@ class Caller(NamedTuple):
     info: Raw = NOTHING
     scope: Mapping[str, Any] = {}
     subject: str = ANONYMOUS
+    emulated: Mapping[str, str] = {}
 
 
 class Backend(Protocol):

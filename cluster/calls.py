@@ -61,6 +61,14 @@ class Call(Request):
         return cast(str, self.scope[_CALL][1])
 
     @property
+    def emulated_headers(self) -> dict[str, str]:
+        """What the client gave as headers with its `connect`, by names in lower case: browsers let it set no others.
+
+        They are never among `headers`, where a proxy in front is believed. Anyone can write anything here.
+        """
+        return {name.lower(): value for name, value in self._caller.emulated.items()}
+
+    @property
     def _caller(self) -> Caller:
         return cast(Caller, self.scope[_CALL][0])
 

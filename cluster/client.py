@@ -224,7 +224,8 @@ class Client(Subscriber):
     async def _connect(self, request: ConnectRequest) -> Connected:
         scope = self._known.scope
         identity = await self._service.backend.connect(request, self.client_id, scope)
-        caller = self._known = Caller(self.client_id, identity.user, identity.info, scope, identity.subject)
+        caller = Caller(self.client_id, identity.user, identity.info, scope, identity.subject, request.headers)
+        self._known = caller
         if len(identity.subs) > self._service.limits.session.max_channels:
             raise closing(codes.CLOSE_CHANNEL_LIMIT)
         subs = {}
