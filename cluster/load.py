@@ -40,14 +40,20 @@ class Load:
         @router.post("/api/demo/load")
         async def load(request: LoadRequest) -> LoadOrder:
             """Have publications sent on the channel `load` for 10 seconds; ask again to have it go on."""
-            order = LoadOrder(rate=request.rate, pid=os.getpid(), seconds=SECONDS)
+            host, pid = self._worker
+            order = LoadOrder(rate=request.rate, host=host, pid=pid, seconds=SECONDS)
             await self._orders.publish(order)
             return order
 
         return router
 
+    @property
+    def _worker(self) -> tuple[str, int]:
+        """Host and PID: containers have PIDs of their own, and a PID alone may be a worker's in each of them."""
+        return self._hub.heartbeat.host, os.getpid()
+
     def _take(self, order: LoadOrder, publication: Publication) -> None:
-        self._rate = order.rate if order.pid == os.getpid() else 0
+        self._rate = order.rate if (order.host, order.pid) == self._worker else 0
         self._until = time.monotonic() + order.seconds
         if self._rate and not self._running:
             self._running = True
@@ -71,4 +77,5 @@ class Load:
 
     def _sample(self) -> LoadSample:
         self._number += 1
-        return LoadSample(number=self._number, pid=os.getpid(), sent_at=time.time() * 1000)
+        host, pid = self._worker
+        return LoadSample(number=self._number, host=host, pid=pid, sent_at=time.time() * 1000)

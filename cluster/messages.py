@@ -45,6 +45,7 @@ class LoadSample(Message):
 
     push_type: Literal["load_sample"] = "load_sample"
     number: int
+    host: str
     pid: int
     sent_at: float = Field(description="Milliseconds since 1970.")
 
@@ -59,6 +60,7 @@ class LoadOrder(Message):
     """What load is published, and by which worker; the last order counts."""
 
     rate: int
+    host: str
     pid: int
     seconds: float = Field(description="After so many it ends, unless it is ordered again.")
 

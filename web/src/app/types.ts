@@ -154,6 +154,7 @@ export interface ConnectedTo {
  */
 export interface LoadOrder {
   rate: number;
+  host: string;
   pid: number;
   /**
    * After so many it ends, unless it is ordered again.
@@ -175,6 +176,7 @@ export interface LoadRequest {
 export interface LoadSample {
   push_type: "load_sample";
   number: number;
+  host: string;
   pid: number;
   /**
    * Milliseconds since 1970.

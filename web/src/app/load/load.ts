@@ -1,5 +1,6 @@
 import { Injectable, signal } from '@angular/core';
 
+import { isSame } from '../cluster/worker-id';
 import { type ConnectedTo, type LoadSample, subscription } from '../types';
 import { ServerClock } from '../wire/clock';
 import { sdkClient } from '../wire/sdk-transport';
@@ -85,9 +86,7 @@ export class Load {
 
   private take(sample: LoadSample): void {
     this.seconds[0].record(this.clock.since(sample.sent_at));
-    if (this.last?.pid === sample.pid && sample.number > this.last.number) {
-      this.lost += sample.number - this.last.number - 1;
-    }
+    this.lost += lostBetween(this.last, sample);
     this.last = sample;
   }
 
@@ -97,4 +96,10 @@ export class Load {
     this.reading.set({ perSecond: this.seconds[0].count, lost: this.lost, latencies });
     this.seconds = [new Latencies(), ...this.seconds.slice(0, WINDOW - 1)];
   }
+}
+
+/** How many of a worker's samples never came between the last one and this one. */
+export function lostBetween(last: LoadSample | undefined, sample: LoadSample): number {
+  if (!last || !isSame(last, sample) || sample.number <= last.number) return 0;
+  return sample.number - last.number - 1;
 }
