@@ -3,6 +3,7 @@ import { TestBed } from '@angular/core/testing';
 
 import { Admin } from '../cluster/admin';
 import { Cluster } from '../cluster/cluster';
+import type { WorkerId } from '../cluster/worker-id';
 import type { Client } from './client';
 import { ClientPanel } from './client-panel';
 
@@ -21,8 +22,8 @@ describe('a panel', () => {
     pushes: signal([
       {
         number: 1,
-        from: 41,
-        to: 42,
+        from: { host: 'here', pid: 41 },
+        to: { host: 'here', pid: 42 },
         position: { epoch: 'e', offset: 9 },
         arrived: 0,
         latency: 3.2,
@@ -38,7 +39,7 @@ describe('a panel', () => {
         { provide: Admin, useValue: { authorized: signal(false) } },
         {
           provide: Cluster,
-          useValue: { slot: (pid: number) => pid % 8, processOf: () => 'api-0' },
+          useValue: { slot: ({ pid }: WorkerId) => pid % 8, processOf: () => 'api-0' },
         },
       ],
     });

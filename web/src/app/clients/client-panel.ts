@@ -17,7 +17,7 @@ import type { Client } from './client';
       <h2>
         <span class="letter">{{ client().name }}</span>
         @if (client().worker(); as worker) {
-          <span class="bound">worker <app-pid [pid]="worker.pid" /></span>
+          <span class="bound">worker <app-pid [worker]="worker" /></span>
         } @else {
           <span class="bound">no worker yet</span>
         }
@@ -105,8 +105,8 @@ import type { Client } from './client';
         <tbody>
           @for (push of client().pushes(); track push.number) {
             <tr [class.recovered]="push.recovered">
-              <td><app-pid [pid]="push.from" /></td>
-              <td><app-pid [pid]="push.to" /></td>
+              <td><app-pid [worker]="push.from" /></td>
+              <td><app-pid [worker]="push.to" /></td>
               <td class="figure">{{ push.position.offset }}</td>
               <td class="figure">{{ time(push.arrived) }}</td>
               <td class="figure">
@@ -145,7 +145,7 @@ export class ClientPanel {
   /** The supervised process this client sits on. */
   protected readonly process = computed(() => {
     const worker = this.client().worker();
-    return worker && this.cluster.processOf(worker.pid);
+    return worker && this.cluster.processOf(worker);
   });
 
   protected readonly counters = computed(() => {

@@ -1,5 +1,6 @@
 import type { NotifiedBy } from '../types';
 import type { Position, TransportListener } from '../wire/transport';
+import { keyOf } from '../cluster/worker-id';
 import { Client, type Surroundings } from './client';
 
 /** A transport of which the test plays the cluster's part. */
@@ -10,10 +11,10 @@ interface Played {
   readonly close: ReturnType<typeof vi.fn>;
 }
 
-const worker = (pid: number, report_time = Date.now()) => ({
+const worker = (pid: number, report_time = Date.now(), host = 'h') => ({
   push_type: 'connected_to' as const,
   initiated_by: 'connect-initiated' as const,
-  host: 'h',
+  host,
   pid,
   report_time,
 });
@@ -28,7 +29,7 @@ const at = (offset: number): Position => ({ epoch: 'e', offset });
 
 describe('a client', () => {
   let transports: Played[];
-  let taken: Set<number>;
+  let taken: Set<string>;
   let client: Client;
   const last = () => transports.at(-1)!.listener;
 
@@ -42,7 +43,7 @@ describe('a client', () => {
         listener.connecting('connecting');
         return played;
       },
-      crowded: (pid) => taken.has(pid),
+      crowded: (worker) => taken.has(keyOf(worker)),
       alternatives: () => true,
       contiguous: () => true,
     };
@@ -57,7 +58,7 @@ describe('a client', () => {
   });
 
   it('looks for a worker of its own when there are some', () => {
-    taken.add(1);
+    taken.add(keyOf(worker(1)));
     last().connected(worker(1));
     expect(client.state()).toBe('connecting');
     last().connected(worker(2));
@@ -66,7 +67,7 @@ describe('a client', () => {
   });
 
   it('takes what it gets after some attempts', () => {
-    taken.add(1);
+    taken.add(keyOf(worker(1)));
     for (let attempt = 0; attempt < 20 && client.state() !== 'connected'; attempt++) {
       last().connected(worker(1));
     }
@@ -79,10 +80,24 @@ describe('a client', () => {
     last().subscribed(at(0), null);
     last().published(push(1), at(1));
     last().published(push(2), at(2));
-    expect(client.pushes().map(({ from, to, position }) => [from, to, position.offset])).toEqual([
+    expect(
+      client.pushes().map(({ from, to, position }) => [from.pid, to.pid, position.offset]),
+    ).toEqual([
       [2, 1, 2],
       [1, 1, 1],
     ]);
+  });
+
+  it('tells a worker from one of another host with the same PID', () => {
+    last().connected(worker(1, 1000, 'here'));
+    last().subscribed(at(0), null);
+    last().published({ ...push(1), host: 'there' }, at(1));
+    expect(client.pushes()[0].from).toMatchObject({ host: 'there', pid: 1 });
+    expect(client.pushes()[0].to).toMatchObject({ host: 'here', pid: 1 });
+    client.reconnect();
+    last().connected(worker(1, 2000, 'there'));
+    expect(client.state()).toBe('connected');
+    expect(client.worker()?.host).toBe('there');
   });
 
   it('goes to another worker with its position, and keeps the old connection until it is there', () => {

@@ -1,5 +1,6 @@
 import { signal } from '@angular/core';
 
+import { isSame, type WorkerId } from '../cluster/worker-id';
 import type { ConnectedTo, ServerMessage } from '../types';
 import { ServerClock } from '../wire/clock';
 import type {
@@ -20,9 +21,9 @@ const ATTEMPTS = 8;
 export interface Push {
   /** Counts up, in the order of arrival. */
   readonly number: number;
-  /** PID of the worker at which it was initiated, and of the worker that delivered it. */
-  readonly from: number;
-  readonly to: number;
+  /** The worker at which it was initiated, and the worker that delivered it. */
+  readonly from: WorkerId;
+  readonly to: WorkerId;
   readonly position: Position;
   /** When it arrived, in milliseconds since 1970. */
   readonly arrived: number;
@@ -38,9 +39,9 @@ export type ClientState = 'connecting' | 'connected' | 'closed';
 export interface Surroundings {
   open(kind: TransportKind): OpenTransport;
   /** Whether another client sits on this worker already, though there are workers without one. */
-  crowded(pid: number, client: Client): boolean;
+  crowded(worker: WorkerId, client: Client): boolean;
   /** Whether there are other workers than this one. */
-  alternatives(pid: number): boolean;
+  alternatives(worker: WorkerId): boolean;
   /** Whether the offsets of a channel have no holes. */
   contiguous(): boolean;
 }
@@ -77,7 +78,7 @@ export class Client {
     private readonly surroundings: Surroundings,
   ) {
     this.kind.set(kind);
-    this.open((pid) => surroundings.crowded(pid, this));
+    this.open((worker) => surroundings.crowded(worker, this));
   }
 
   /** Have everyone on the channel notified. */
@@ -87,15 +88,15 @@ export class Client {
 
   /** Leave this worker for another one, without missing anything. */
   reconnect(): void {
-    const old = this.worker()?.pid;
-    const elsewhere = old !== undefined && this.surroundings.alternatives(old);
-    this.replace((pid) => elsewhere && pid === old);
+    const old = this.worker();
+    const elsewhere = old !== null && this.surroundings.alternatives(old);
+    this.replace((worker) => elsewhere && isSame(old, worker));
   }
 
   /** Go on over another transport. */
   use(kind: TransportKind): void {
     this.kind.set(kind);
-    this.replace((pid) => this.surroundings.crowded(pid, this));
+    this.replace((worker) => this.surroundings.crowded(worker, this));
   }
 
   close(): void {
@@ -104,7 +105,7 @@ export class Client {
     this.release();
   }
 
-  private replace(avoid: (pid: number) => boolean): void {
+  private replace(avoid: (worker: WorkerId) => boolean): void {
     if (this.transport) this.held.push(this.transport);
     this.open(avoid);
   }
@@ -114,7 +115,7 @@ export class Client {
     this.held = [];
   }
 
-  private open(avoid: (pid: number) => boolean): void {
+  private open(avoid: (worker: WorkerId) => boolean): void {
     const attempt = (this.attempt = {});
     const current = () => this.attempt === attempt;
     let looking = true;
@@ -128,7 +129,7 @@ export class Client {
       },
       connected: (worker) => {
         if (!current()) return;
-        if (looking && this.held.length < ATTEMPTS && avoid(worker.pid)) {
+        if (looking && this.held.length < ATTEMPTS && avoid(worker)) {
           this.replace(avoid);
           return;
         }
@@ -166,16 +167,16 @@ export class Client {
   }
 
   private take(message: ServerMessage, position: Position): void {
-    if (message.push_type !== 'notified_by') return;
     const worker = this.worker();
-    const recovered = message.report_time < (worker?.report_time ?? 0);
+    if (message.push_type !== 'notified_by' || !worker) return;
+    const recovered = message.report_time < worker.report_time;
     const isNew = this.ledger.take(position, recovered);
     this.counters.set(this.ledger.counters);
     if (!isNew) return;
     const push: Push = {
       number: ++this.pushed,
-      from: message.pid,
-      to: worker?.pid ?? 0,
+      from: message,
+      to: worker,
       position,
       arrived: Date.now(),
       latency: this.clock.since(message.report_time),

@@ -1,6 +1,7 @@
 import { computed, inject, Injectable, signal, untracked } from '@angular/core';
 
 import { Cluster } from '../cluster/cluster';
+import { isSame, keyOf, type WorkerId } from '../cluster/worker-id';
 import type { Room } from '../wire/transport';
 import { type TransportKind, TRANSPORTS } from '../wire/transports';
 import { Client, type Surroundings } from './client';
@@ -28,15 +29,16 @@ export class Clients {
 
   private readonly surroundings: Surroundings = {
     open: (kind) => TRANSPORTS[kind].open,
-    crowded: (pid, client) => {
+    crowded: (worker, client) => {
       const taken = new Set(
         this.others(client)
-          .map((other) => other.worker()?.pid)
-          .filter((other) => other !== undefined),
+          .map((other) => other.worker())
+          .filter((other) => other !== null)
+          .map(keyOf),
       );
-      return taken.has(pid) && this.isThereOneThat((other) => !taken.has(other));
+      return taken.has(keyOf(worker)) && this.isThereOneThat((other) => !taken.has(keyOf(other)));
     },
-    alternatives: (pid) => this.isThereOneThat((other) => other !== pid),
+    alternatives: (worker) => this.isThereOneThat((other) => !isSame(other, worker)),
     contiguous: () => untracked(this.cluster.report)?.contiguous ?? true,
   };
 
@@ -59,9 +61,9 @@ export class Clients {
   }
 
   /** Whether there is such a worker; before any is known, it is worth a try. */
-  private isThereOneThat(wanted: (pid: number) => boolean): boolean {
+  private isThereOneThat(wanted: (worker: WorkerId) => boolean): boolean {
     const workers = untracked(this.cluster.workers);
-    return workers.length === 0 || workers.some((worker) => wanted(worker.pid));
+    return workers.length === 0 || workers.some(wanted);
   }
 
   private others(client: Client): Client[] {

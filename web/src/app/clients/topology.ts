@@ -10,6 +10,7 @@ import {
 } from '@angular/core';
 
 import { Cluster } from '../cluster/cluster';
+import { isSame, type WorkerId } from '../cluster/worker-id';
 import { hostWidth } from '../shared/width';
 import { Clients } from './clients';
 
@@ -64,7 +65,7 @@ const PULSE = 1500;
         <g
           class="worker"
           [attr.data-slot]="worker.slot"
-          [class.down]="worker.pid === null"
+          [class.down]="worker.id === null"
           [attr.transform]="'translate(' + worker.x + ' ' + workerY + ')'"
         >
           <rect
@@ -75,7 +76,7 @@ const PULSE = 1500;
             rx="8"
           />
           <text y="-7" class="name">{{ worker.name }}</text>
-          <text y="10" class="number">{{ worker.pid ?? 'down' }}</text>
+          <text y="10" class="number">{{ worker.id?.pid ?? 'down' }}</text>
         </g>
       }
       <g
@@ -108,8 +109,8 @@ export class Topology {
     return rows.map((row, index) => ({
       key: row.key,
       name: row.name,
-      pid: row.pid,
-      slot: row.pid === null ? null : this.cluster.slot(row.pid),
+      id: row.id,
+      slot: row.id && this.cluster.slot(row.id),
       x: share * (index + 0.5),
       width: Math.min(WORKER_WIDTH, share - GAP),
     }));
@@ -126,11 +127,11 @@ export class Topology {
   protected readonly clients = computed(() => {
     const clients = this.store.list();
     return clients.map((client, index) => {
-      const pid = client.state() === 'connected' ? (client.worker()?.pid ?? null) : null;
+      const worker = client.state() === 'connected' ? client.worker() : null;
       return {
         name: client.name,
-        pid,
-        slot: pid === null ? null : this.cluster.slot(pid),
+        worker,
+        slot: worker && this.cluster.slot(worker),
         x: (this.width() / clients.length) * (index + 0.5),
       };
     });
@@ -143,7 +144,7 @@ export class Topology {
       d: this.toForwarder(worker.x),
     })),
     ...this.clients().flatMap((client) => {
-      const worker = this.workers().find((worker) => worker.pid === client.pid);
+      const worker = this.placeOf(client.worker);
       return worker
         ? [{ key: `client ${client.name}`, slot: worker.slot, d: toClient(worker.x, client.x) }]
         : [];
@@ -151,10 +152,10 @@ export class Topology {
   ]);
 
   protected readonly story = computed(() => {
-    const bound = this.clients().map(({ name, pid }) =>
-      pid === null
-        ? `Client ${name} is connecting.`
-        : `Client ${name} is connected to worker ${pid}.`,
+    const bound = this.clients().map(({ name, worker }) =>
+      worker
+        ? `Client ${name} is connected to worker ${worker.pid} on ${worker.host}.`
+        : `Client ${name} is connecting.`,
     );
     return `${bound.join(' ')} nginx stands between clients and workers; a message bus joins the workers.`;
   });
@@ -179,8 +180,13 @@ export class Topology {
     });
   }
 
-  private pulse(from: number, key: number): Pulse | null {
-    const origin = this.workers().find((worker) => worker.pid === from);
+  /** Where a worker is drawn. */
+  private placeOf(worker: WorkerId | null) {
+    return worker && this.workers().find(({ id }) => isSame(id, worker));
+  }
+
+  private pulse(from: WorkerId, key: number): Pulse | null {
+    const origin = this.placeOf(from);
     if (!origin) return null;
     return {
       key,
@@ -188,10 +194,10 @@ export class Topology {
       legs: [
         { number: 1, d: this.toForwarder(origin.x) },
         ...this.workers()
-          .filter((worker) => worker.pid !== null)
+          .filter((worker) => worker.id !== null)
           .map((worker) => ({ number: 2, d: this.fromForwarder(worker.x) })),
         ...this.clients().flatMap((client) => {
-          const worker = this.workers().find((worker) => worker.pid === client.pid);
+          const worker = this.placeOf(client.worker);
           return worker ? [{ number: 3, d: toClient(worker.x, client.x) }] : [];
         }),
       ],

@@ -69,7 +69,9 @@ import type { Row } from './rows';
               @if (cluster.report()?.processes?.length) {
                 <tr class="root">
                   <th scope="row">supervisord</th>
-                  <td [attr.colspan]="admin.authorized() ? 10 : 9"></td>
+                  <td [attr.colspan]="admin.authorized() ? 10 : 9">
+                    on {{ cluster.report()?.host }}
+                  </td>
                 </tr>
               }
               @for (row of cluster.rows(); track row.key) {
@@ -81,12 +83,10 @@ import type { Row } from './rows';
                     }}</span>
                   </td>
                   <td class="figure pid-cell" data-label="PID">
-                    @if (row.pid === null) {
-                      –
-                    } @else if (row.role === 'worker') {
-                      <app-pid [pid]="row.pid" />
+                    @if (row.id; as worker) {
+                      <app-pid [worker]="worker" />
                     } @else {
-                      {{ row.pid }}
+                      {{ row.pid ?? '–' }}
                     }
                   </td>
                   <td class="figure" data-label="port">{{ row.port ?? '' }}</td>
@@ -150,7 +150,7 @@ import type { Row } from './rows';
               <li>
                 <span class="letter">{{ client.name }}</span>
                 @if (client.worker(); as worker) {
-                  <app-pid [pid]="worker.pid" />
+                  <app-pid [worker]="worker" />
                 }
                 <span class="state" [attr.data-state]="client.state()">{{ client.state() }}</span>
                 <span class="figure">{{ client.counters().missed }} missed</span>
@@ -204,7 +204,7 @@ export class ClusterPage {
   }
 
   protected lines(row: Row, measure: Measure): Line[] {
-    const color = row.role === 'worker' && row.pid !== null ? this.color(row.pid) : 'var(--muted)';
+    const color = row.id ? `var(--slot-${this.cluster.slot(row.id)})` : 'var(--muted)';
     return [{ label: row.name, color, values: this.cluster.history().series(row.key, measure) }];
   }
 
@@ -213,9 +213,5 @@ export class ClusterPage {
     const lines = workers.map((row) => this.lines(row, measure)[0]);
     const newest = lines.map((line) => line.values.at(-1) ?? 0);
     return { label, lines, format, total: format(newest.reduce((a, b) => a + b, 0)) };
-  }
-
-  private color(pid: number): string {
-    return `var(--slot-${this.cluster.slot(pid)})`;
   }
 }

@@ -30,6 +30,20 @@ function report(pids: number[], uptime: number, delivered: number): ClusterRepor
   return { answered_by: pids[0], host: 'here', contiguous: true, workers, processes, events: [] };
 }
 
+/** Of two hosts, each with one worker of the same PID. */
+function pair(answering: string, uptime: number, delivered: [number, number]): ClusterReport {
+  const { workers, ...rest } = report([7], uptime, 0);
+  return {
+    ...rest,
+    host: answering,
+    workers: ['here', 'there'].map((host, index) => ({
+      ...workers[0],
+      host,
+      delivered: delivered[index],
+    })),
+  };
+}
+
 describe('the cluster', () => {
   const answers: (ClusterReport | null)[] = [];
   let cluster: Cluster;
@@ -68,10 +82,28 @@ describe('the cluster', () => {
   it('gives a respawned worker the colour of the one before, which keeps it', async () => {
     answers.push(report([1, 9], 11, 150));
     await vi.advanceTimersByTimeAsync(1000);
-    expect(cluster.slot(9)).toBe(1);
-    expect(cluster.slot(2)).toBe(1);
-    expect(cluster.processOf(9)).toBe('api-1');
-    expect(cluster.processOf(2)).toBeNull();
+    expect(cluster.slot({ host: 'here', pid: 9 })).toBe(1);
+    expect(cluster.slot({ host: 'here', pid: 2 })).toBe(1);
+    expect(cluster.processOf({ host: 'here', pid: 9 })).toBe('api-1');
+    expect(cluster.processOf({ host: 'here', pid: 2 })).toBeNull();
+  });
+
+  it('tells workers of two hosts apart that have the same PID', async () => {
+    answers.push(pair('here', 10, [100, 1000]), pair('here', 11, [110, 1300]));
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(cluster.rows().map(({ rates }) => rates?.delivered)).toEqual([10, 300]);
+    expect(cluster.slot({ host: 'here', pid: 7 })).toBe(0);
+    expect(cluster.slot({ host: 'there', pid: 7 })).toBe(1);
+  });
+
+  it('names a process of the host that answers, and none of the other', async () => {
+    const [here, there] = ['here', 'there'].map((host) => ({ host, pid: 7 }));
+    answers.push(pair('here', 10, [0, 0]), pair('there', 11, [0, 0]));
+    await vi.advanceTimersByTimeAsync(1000);
+    expect([here, there].map((worker) => cluster.processOf(worker))).toEqual(['api-0', null]);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect([here, there].map((worker) => cluster.processOf(worker))).toEqual([null, 'api-0']);
+    expect([here, there].map((worker) => cluster.slot(worker))).toEqual([0, 1]);
   });
 
   it('is known not to answer, and to answer again', async () => {

@@ -3,6 +3,7 @@ import { computed, DestroyRef, inject, Injectable, signal } from '@angular/core'
 import type { ClusterReport, WorkerReport } from '../types';
 import { History } from './history';
 import { type Rates, ratesBetween, type Row, rowsOf } from './rows';
+import { isSame, keyOf, type WorkerId } from './worker-id';
 
 const INTERVAL = 1000;
 const PATIENCE = 3000;
@@ -15,9 +16,10 @@ export const SLOTS = 8;
 export class Cluster {
   private readonly last = signal<ClusterReport | null>(null);
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private reports = new Map<number, WorkerReport>();
-  private rates = new Map<number, Rates>();
-  private readonly slots = new Map<number, number>();
+  /** These three by `keyOf`. */
+  private readonly reports = new Map<string, WorkerReport>();
+  private readonly rates = new Map<string, Rates>();
+  private readonly slots = new Map<string, number>();
 
   readonly report = this.last.asReadonly();
   readonly reachable = signal(true);
@@ -36,14 +38,14 @@ export class Cluster {
   }
 
   /** The colour of a worker: its place in the cluster, which it had before it was killed and has after. */
-  slot(pid: number): number {
+  slot(worker: WorkerId): number {
     this.last();
-    return this.slots.get(pid) ?? pid % SLOTS;
+    return this.slots.get(keyOf(worker)) ?? worker.pid % SLOTS;
   }
 
-  /** The supervised process with this PID, by its name. */
-  processOf(pid: number): string | null {
-    return this.rows().find((row) => row.pid === pid)?.process ?? null;
+  /** The supervised process that this worker is, by its name; null where the host that answers is another one. */
+  processOf(worker: WorkerId): string | null {
+    return this.rows().find((row) => isSame(row.id, worker))?.process ?? null;
   }
 
   private async poll(): Promise<void> {
@@ -60,15 +62,16 @@ export class Cluster {
 
   private take(report: ClusterReport): void {
     for (const worker of report.workers) {
-      const before = this.reports.get(worker.pid);
+      const key = keyOf(worker);
+      const before = this.reports.get(key);
       const rates = before && ratesBetween(before, worker);
-      if (rates) this.rates.set(worker.pid, rates);
-      if (rates || !before) this.reports.set(worker.pid, worker);
+      if (rates) this.rates.set(key, rates);
+      if (rates || !before) this.reports.set(key, worker);
     }
     const rows = rowsOf(report, this.rates);
     rows
       .filter((row) => row.role === 'worker')
-      .forEach((row, place) => row.pid !== null && this.slots.set(row.pid, place % SLOTS));
+      .forEach((row, place) => row.id && this.slots.set(keyOf(row.id), place % SLOTS));
     this.last.set(report);
     this.rows.set(rows);
     this.history.update((history) => history.with(Date.now() / 1000, rows));

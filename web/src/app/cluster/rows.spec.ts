@@ -1,5 +1,6 @@
 import type { ClusterReport, ProcessReport, WorkerReport } from '../types';
 import { ratesBetween, rowsOf } from './rows';
+import { keyOf } from './worker-id';
 
 const worker = (more: Partial<WorkerReport>): WorkerReport => ({
   host: 'here',
@@ -40,7 +41,7 @@ describe('the rows of a report', () => {
   it('join a process with what its worker says of itself', () => {
     const [row] = rowsOf(
       report({ processes: [process({})], workers: [worker({})] }),
-      new Map([[1, { received: 3, delivered: 6 }]]),
+      new Map([[keyOf(worker({})), { received: 3, delivered: 6 }]]),
     );
     expect(row).toMatchObject({
       name: 'api-0',
@@ -85,6 +86,34 @@ describe('the rows of a report', () => {
       ['api-0', 'api-0'],
       ['there:8100', null],
     ]);
+  });
+
+  it('tell workers of two hosts apart that have the same PID', () => {
+    const here = worker({ delivered: 1 });
+    const there = worker({ host: 'there', connections: 5 });
+    const rates = new Map([
+      [keyOf(here), { received: 3, delivered: 6 }],
+      [keyOf(there), { received: 4, delivered: 8 }],
+    ]);
+    const rows = rowsOf(report({ processes: [process({})], workers: [here, there] }), rates);
+    expect(
+      rows.map(({ id, connections, rates, process }) => [id, connections, rates, process]),
+    ).toEqual([
+      [{ host: 'here', pid: 1 }, 2, { received: 3, delivered: 6 }, 'api-0'],
+      [{ host: 'there', pid: 1 }, 5, { received: 4, delivered: 8 }, null],
+    ]);
+  });
+
+  it('keep their order and are not taken for one another when the other host answers', () => {
+    const workers = [worker({}), worker({ host: 'there' })];
+    const processes = [process({})];
+    const here = rowsOf(report({ processes, workers }), new Map());
+    const there = rowsOf(report({ host: 'there', processes, workers }), new Map());
+    expect(here.map(({ host }) => host)).toEqual(['here', 'there']);
+    expect(there.map(({ host }) => host)).toEqual(['here', 'there']);
+    expect(there.find(({ process }) => process)?.key).not.toBe(
+      here.find(({ process }) => process)?.key,
+    );
   });
 
   it('show the workers alone where there is no supervisor', () => {
