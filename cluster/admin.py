@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import socket
 import time
 from collections.abc import Callable
 from typing import Annotated
@@ -77,12 +78,22 @@ def admin_router(guard: Guard, processes: Processes) -> APIRouter:
         "/api/cluster/processes/{name}/{action}",
         status_code=202,
         response_class=Response,
-        responses={404: {"description": "No such process."}, 503: {"description": "No supervisor."}},
+        responses={
+            404: {"description": "No such process."},
+            409: {"description": "Another host answered than the one that was meant."},
+            503: {"description": "No supervisor."},
+        },
     )
-    async def act(name: str, action: Action, request: Request) -> None:
-        """Restart a process in order, or kill it: supervisord starts it again. Answers before it is done."""
+    async def act(name: str, action: Action, request: Request, host: str | None = None) -> None:
+        """Restart a process in order, or kill it: supervisord starts it again. Answers before it is done.
+
+        With `host`, its name in `/api/cluster`, that host does so or nobody: behind a balancer any of them may answer.
+        """
         if not actions.take(time.monotonic()):
             raise HTTPException(429, "too many actions, try again later")
+        here = socket.gethostname()
+        if host is not None and host != here:
+            raise HTTPException(409, f"{here} answered, but {name} of {host} was meant: nothing was done, try again")
         try:
             found = await processes.act(name, action)
         except NotRunning as error:

@@ -70,6 +70,19 @@ def test_a_worker_restarted_over_http_is_told_to_stop_first(http: httpx.Client) 
     wait_for(lambda: kinds(http, "api-1")[-3:] == ["draining", "stopped", "started"], "it was drained")
 
 
+def test_a_host_that_is_not_the_one_meant_says_so_and_does_nothing(http: httpx.Client) -> None:
+    kill = "/api/cluster/processes/api-0/kill"
+    here, died = report(http)["host"], kinds(http, "api-0").count("died")
+    refused = http.post(kill, headers=TOKEN, params={"host": "another"})
+    assert refused.status_code == 409
+    assert refused.json()["detail"].startswith(f"{here} answered, but api-0 of another was meant")
+    before = process(http, "api-0")["pid"]
+    assert http.post(kill, headers=TOKEN, params={"host": here}).status_code == 202
+    wait_for(lambda: process(http, "api-0")["pid"] not in (None, before), "a new PID")
+    wait_for(lambda: kinds(http, "api-0").count("died") > died, "what happened is told")
+    assert kinds(http, "api-0").count("died") == died + 1
+
+
 def test_the_forwarder_restarts(http: httpx.Client) -> None:
     before = process(http, "forwarder")["pid"]
     assert http.post("/api/cluster/processes/forwarder/restart", headers=TOKEN).status_code == 202

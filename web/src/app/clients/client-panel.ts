@@ -73,7 +73,12 @@ import type { Client } from './client';
       </button>
       <button type="button" (click)="client().reconnect()">Reconnect</button>
       @if (process(); as process) {
-        <app-process-actions [process]="process" [actions]="['kill']" [named]="true" />
+        <app-process-actions
+          [host]="process.host"
+          [process]="process.name"
+          [actions]="['kill']"
+          [named]="true"
+        />
       }
     </div>
 
@@ -145,7 +150,8 @@ export class ClientPanel {
   /** The supervised process this client sits on. */
   protected readonly process = computed(() => {
     const worker = this.client().worker();
-    return worker && this.cluster.processOf(worker);
+    const name = worker && this.cluster.processOf(worker);
+    return name ? { host: worker.host, name } : null;
   });
 
   protected readonly counters = computed(() => {

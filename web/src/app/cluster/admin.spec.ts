@@ -44,14 +44,22 @@ describe('the admin token', () => {
     expect(location.pathname).toBe('/cluster');
   });
 
-  it('goes with every action', async () => {
+  it('goes with every action, which names the host it is meant for', async () => {
     const admin = TestBed.inject(Admin);
     await admin.enter('right');
-    await admin.act('api-0', 'kill');
-    expect(fetched).toHaveBeenLastCalledWith('/api/cluster/processes/api-0/kill', {
+    expect(await admin.act('here', 'api-0', 'kill')).toBeNull();
+    expect(fetched).toHaveBeenLastCalledWith('/api/cluster/processes/api-0/kill?host=here', {
       method: 'POST',
       headers: { Authorization: 'Bearer right' },
     });
+  });
+
+  it('does not help where another host answers, which says so itself', async () => {
+    const admin = TestBed.inject(Admin);
+    await admin.enter('right');
+    const detail = 'there answered, but api-0 of here was meant';
+    fetched.mockResolvedValue({ ok: false, status: 409, json: async () => ({ detail }) });
+    expect(await admin.act('here', 'api-0', 'kill')).toBe(detail);
   });
 
   it('can be given up', async () => {

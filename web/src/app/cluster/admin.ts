@@ -31,9 +31,10 @@ export class Admin {
     this.token.set('');
   }
 
-  /** Restart or kill a process; null, or what went wrong. */
-  async act(process: string, action: Action): Promise<string | null> {
-    const path = `/api/cluster/processes/${encodeURIComponent(process)}/${action}`;
+  /** Restart or kill a process of `host`, and of no other one that may answer; null, or what went wrong. */
+  async act(host: string, process: string, action: Action): Promise<string | null> {
+    const query = new URLSearchParams({ host });
+    const path = `/api/cluster/processes/${encodeURIComponent(process)}/${action}?${query}`;
     return this.ask('POST', path, this.token());
   }
 
@@ -49,24 +50,27 @@ export class Admin {
   private async ask(method: string, path: string, token: string): Promise<string | null> {
     try {
       const answer = await fetch(path, { method, headers: { Authorization: `Bearer ${token}` } });
-      return answer.ok ? null : problem(answer.status);
+      return answer.ok ? null : await problem(answer);
     } catch {
       return 'The cluster does not answer.';
     }
   }
 }
 
-function problem(status: number): string {
-  switch (status) {
+async function problem(answer: Response): Promise<string> {
+  switch (answer.status) {
     case 403:
       return 'This is not the admin token of this cluster.';
     case 404:
       return 'There is no such process.';
+    case 409:
+      // Which host answered only it can tell.
+      return ((await answer.json()) as { detail: string }).detail;
     case 429:
       return 'Too many attempts. Wait a little.';
     case 503:
       return 'No supervisor runs these processes.';
     default:
-      return `The cluster answers ${status}.`;
+      return `The cluster answers ${answer.status}.`;
   }
 }

@@ -112,6 +112,7 @@ import type { Row } from './rows';
                     <td class="row-actions">
                       @if (row.process; as process) {
                         <app-process-actions
+                          [host]="row.host"
                           [process]="process"
                           [actions]="row.role === 'worker' ? both : restart"
                         />

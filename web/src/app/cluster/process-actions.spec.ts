@@ -20,6 +20,7 @@ describe('the actions on a process', () => {
       providers: [{ provide: Admin, useValue: { authorized, act } }],
     });
     fixture = TestBed.createComponent(ProcessActions);
+    fixture.componentRef.setInput('host', 'here');
     fixture.componentRef.setInput('process', 'api-1');
     await fixture.whenStable();
   });
@@ -44,6 +45,6 @@ describe('the actions on a process', () => {
         'There is no such process.',
       ),
     );
-    expect(act).toHaveBeenCalledWith('api-1', 'restart');
+    expect(act).toHaveBeenCalledWith('here', 'api-1', 'restart');
   });
 });

@@ -28,6 +28,7 @@ const SHOWN = 6000;
   changeDetection: ChangeDetectionStrategy.OnPush,
 })
 export class ProcessActions {
+  readonly host = input.required<string>();
   readonly process = input.required<string>();
   readonly actions = input<readonly Action[]>(['restart', 'kill']);
 
@@ -38,7 +39,7 @@ export class ProcessActions {
   protected readonly problem = signal('');
 
   protected async act(action: Action): Promise<void> {
-    this.problem.set((await this.admin.act(this.process(), action)) ?? '');
+    this.problem.set((await this.admin.act(this.host(), this.process(), action)) ?? '');
     if (this.problem()) setTimeout(() => this.problem.set(''), SHOWN);
   }
 }
