@@ -79,6 +79,12 @@ describe('the cluster', () => {
     expect(cluster.delivered()).toBe(100);
   });
 
+  it('counts anew for a worker that was started again with the PID of the one before', async () => {
+    answers.push(report([1, 2], 1, 0), report([1, 2], 2, 20));
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(cluster.delivered()).toBe(40);
+  });
+
   it('gives a respawned worker the colour of the one before, which keeps it', async () => {
     answers.push(report([1, 9], 11, 150));
     await vi.advanceTimersByTimeAsync(1000);

@@ -66,7 +66,8 @@ export class Cluster {
       const before = this.reports.get(key);
       const rates = before && ratesBetween(before, worker);
       if (rates) this.rates.set(key, rates);
-      if (rates || !before) this.reports.set(key, worker);
+      // A container started again may give the same PID to a worker that begins to count anew.
+      if (worker.uptime !== before?.uptime) this.reports.set(key, worker);
     }
     const rows = rowsOf(report, this.rates);
     rows
