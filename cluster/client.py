@@ -305,7 +305,7 @@ class Client(Subscriber):
         if self._gone:
             self._detach(*self._attached)
             return
-        self._take(self.session.subscribe(order.channel, subscribed, _now()))
+        self._take(self.session.subscribe(order.channel, subscribed, _now(), request.offset))
         self._watch(order.channel, subscribed)
 
     def _caller(self) -> Caller:

@@ -307,8 +307,11 @@ class Session:
 
     # What the server does by itself.
 
-    def subscribe(self, channel: str, granted: Subscribed, now: float) -> Step:
-        """Subscribe the client and tell it what it missed. What it has stays; what it may not have is in `left`."""
+    def subscribe(self, channel: str, granted: Subscribed, now: float, since: int = 0) -> Step:
+        """Subscribe the client and tell it what it missed after offset `since`.
+
+        What it has stays; what it may not have is in `left`.
+        """
         step = Step()
         if channel in self.subscriptions:
             return step
@@ -316,7 +319,7 @@ class Session:
             step.left.append(channel)
             return step
         self.subscriptions[channel] = subscription(granted, True, self._end(granted.ttl, now))
-        self._push(step, Push(channel, subscribe=announcement(granted)))
+        self._push(step, Push(channel, subscribe=announcement(granted, since)))
         for publication in granted.publications:
             self._push(step, Push(channel, pub=publication))
         return step

@@ -7,6 +7,7 @@ from math import ceil
 
 from msgspec import Raw
 
+from ..stream import Position
 from .commands import Subscribe, SubscribeResult
 from .outcomes import Subscribed
 
@@ -43,18 +44,15 @@ def subscription(granted: Subscribed, server_side: bool, ends_at: float) -> Subs
 
 
 def result(granted: Subscribed, since: int) -> SubscribeResult:
-    """What the client is told that asked for what came after offset `since`.
-
-    When that is recovered it goes on from there, publication by publication; else from the channel's top.
-    """
-    epoch, top = granted.position or ("", 0)
+    """What the client is told that asked for what came after offset `since`."""
+    epoch, offset = _start(granted, since)
     return SubscribeResult(
         expires=granted.ttl is not None,
         ttl=seconds(granted.ttl),
         recoverable=granted.recoverable,
         positioned=granted.positioned,
         epoch=epoch,
-        offset=since if granted.recovered else top,
+        offset=offset,
         recovered=granted.recovered,
         was_recovering=granted.was_recovering,
         publications=list(granted.publications) if granted.recovered else [],
@@ -62,10 +60,22 @@ def result(granted: Subscribed, since: int) -> SubscribeResult:
     )
 
 
-def announcement(granted: Subscribed) -> Subscribe:
-    """What a client is told that the server subscribes."""
+def announcement(granted: Subscribed, since: int) -> Subscribe:
+    """What a client is told that the server subscribes, with what came after offset `since`."""
+    epoch, offset = _start(granted, since)
+    return Subscribe(granted.recoverable, epoch, offset, granted.positioned, granted.data)
+
+
+def _start(granted: Subscribed, since: int) -> Position:
+    """Where the client goes on: what was recovered after `since` follows it, publication by publication.
+
+    Without that it is the channel's top.
+    """
     epoch, top = granted.position or ("", 0)
-    return Subscribe(granted.recoverable, epoch, top, granted.positioned, granted.data)
+    if not granted.recovered:
+        return Position(epoch, top)
+    # The newest publication is also recovered from another epoch, whose offsets may be beyond this one's.
+    return Position(epoch, min(since, max(top - len(granted.publications), 0)))
 
 
 def seconds(ttl: float | None) -> int:

@@ -206,12 +206,15 @@ class TestOrders:
     async def test_what_the_server_subscribes_is_told_with_what_was_missed(
         self, hub: Hub, client: Client, outlet: Written
     ) -> None:
-        await hub.publish("room:a", 1)
-        client.subscribe(SubscribeClients(Target("ann"), "room:a", data=b'"hello"', since=Position("", 0)))
+        for number in range(1, 6):
+            await hub.publish("room:a", number)
+        client.subscribe(SubscribeClients(Target("ann"), "room:a", data=b'"hello"', since=Position("", 1)))
         await until(lambda: pushes(outlet, "join"), "it is subscribed")
         kinds = [next(kind for kind in message["push"] if kind != "channel") for message in outlet.messages[1:]]
-        assert kinds == ["subscribe", "pub", "join"]
+        assert kinds == ["subscribe", "pub", "pub", "pub", "pub", "join"]
         assert pushes(outlet, "subscribe")[0]["data"] == "hello"
+        assert pushes(outlet, "subscribe")[0]["offset"] == 1
+        assert [publication["offset"] for publication in pushes(outlet, "pub")] == [2, 3, 4, 5]
         client.unsubscribe("room:a", UNSUBSCRIBED)
         assert pushes(outlet, "unsubscribe") == [{"code": 2000, "reason": "server unsubscribe"}]
         client.leave()

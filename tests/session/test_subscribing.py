@@ -188,6 +188,33 @@ def test_the_server_can_subscribe_a_client() -> None:
     assert client.session.subscriptions["news"].server_side
 
 
+def told_offsets(client: Client) -> list[int]:
+    """The position that was announced, and the offsets of the publications after it."""
+    announced, *missed = [reply["push"] for reply in client.told()]
+    return [announced["subscribe"].get("offset", 0), *(push["pub"]["offset"] for push in missed)]
+
+
+def test_what_the_server_recovers_for_a_client_follows_the_position_it_is_told() -> None:
+    client = connected()
+    missed = [Publication(raw(offset), offset=offset) for offset in (6, 7)]
+    granted = PLACE._replace(was_recovering=True, recovered=True, publications=missed)
+    client.took(client.session.subscribe("news", granted, client.now, since=5))
+    assert told_offsets(client) == [5, 6, 7]
+
+
+def test_who_the_server_cannot_recover_goes_on_from_the_top() -> None:
+    client = connected()
+    client.took(client.session.subscribe("news", PLACE._replace(was_recovering=True), client.now, since=5))
+    assert told_offsets(client) == [7]
+
+
+def test_the_newest_publication_follows_the_position_also_when_offsets_began_anew() -> None:
+    client = connected()
+    newest = PLACE._replace(was_recovering=True, recovered=True, publications=[Publication(raw(1), offset=7)])
+    client.took(client.session.subscribe("news", newest, client.now, since=100))
+    assert told_offsets(client) == [6, 7]
+
+
 def test_the_server_subscribes_a_client_only_once_and_not_beyond_its_limit() -> None:
     client = subscribed(limits=SessionLimits(max_channels=1))
     assert client.took(client.session.subscribe("news", PLACE, client.now)).left == []
