@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from .content import is_json
+from .errors import usable_code, usable_reason
 
 R = TypeVar("R")
 
@@ -117,23 +117,18 @@ class UnsubscribeRequest(UserRequest):
 
 
 def _close_code(value: int) -> int:
-    if value != 0 and not 3000 <= value <= 4999:
-        raise ValueError("3000 to 4999, or 0 for the default")
-    return value
+    return value and usable_code(value)
 
 
 def _close_reason(value: str) -> str:
-    # Clients take a reason that is JSON for something else.
-    if len(value.encode()) > 123 or is_json(value.encode()):
-        raise ValueError("text of at most 123 bytes that is no JSON")
-    return value
+    return value and usable_reason(value)
 
 
 class Disconnect(Request):
     code: Annotated[int, AfterValidator(_close_code)] = Field(
         0, description="0: 3503; up to 3499, and 4000 to 4499, the client connects again."
     )
-    reason: Annotated[Text, AfterValidator(_close_reason)] = ""
+    reason: Annotated[Text, AfterValidator(_close_reason)] = Field("", description="Empty: force disconnect.")
 
 
 class DisconnectRequest(UserRequest):

@@ -180,8 +180,10 @@ class Client(Subscriber):
             self._write(step.replies)
         self._detach(*step.left)
         if step.close is not None:
-            self._outlet.close(step.close.code, step.close.reason)
-            self.leave()
+            try:
+                self._outlet.close(step.close.code, step.close.reason)
+            finally:
+                self.leave()
             return None
         self._set_timer()
         return step.request

@@ -9,7 +9,7 @@ import msgspec
 from pydantic_core import to_json
 
 from .channel import encode
-from .errors import PayloadError
+from .errors import PayloadError, usable_code, usable_reason
 from .peers import DisconnectClients, MessageClients, SubscribeClients, Target, UnsubscribeClients
 from .service import Service
 from .session.codes import CLOSE_FORCED
@@ -44,8 +44,12 @@ class Clientele:
     async def disconnect(
         self, user: str, *, client_id: str = "", code: int = CLOSE_FORCED.code, reason: str = CLOSE_FORCED.reason
     ) -> None:
-        """Close the connections of `user`. Codes 3000 to 3499 and 4000 to 4499 let the client connect again."""
-        await self._service().node.say(DisconnectClients(Target(user, client_id), code, reason))
+        """Close the connections of `user`. Codes 3000 to 3499 and 4000 to 4499 let the client connect again.
+
+        Raises `ValueError` when `code` is not from 3000 to 4999, or `reason` not text as in `Disconnection`.
+        """
+        order = DisconnectClients(Target(user, client_id), usable_code(code), usable_reason(reason))
+        await self._service().node.say(order)
 
     async def subscribe(
         self, user: str, channel: str, *, client_id: str = "", info: Any = None, data: Any = None

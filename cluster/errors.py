@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from .content import is_json
+
+MAX_REASON = 123
+"""Bytes of text that a close frame holds."""
+
 
 class ClusterError(Exception):
     """The base of every error of this package."""
@@ -69,13 +74,30 @@ class ReplyError(ClusterError):
 class Disconnection(ClusterError):
     """Raise it in a handler to close the client's connection.
 
-    Codes of your own are 4000 to 4999; up to 4499 the client connects again. `reason` is text of 1 to 123 bytes.
+    Codes of your own are 4000 to 4999; up to 4499 the client connects again. `reason` is text of 1 to 123 bytes that
+    is not JSON. Raises `ValueError` when no client can be told so.
     """
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{code} {reason}")
-        self.code = code
-        self.reason = reason
+        self.code = usable_code(code)
+        self.reason = usable_reason(reason)
+
+
+def usable_code(code: int) -> int:
+    """`code`, when a client's connection may be closed with it. Raises `ValueError`."""
+    if not 3000 <= code <= 4999:
+        raise ValueError(f"clients are closed with codes from 3000 to 4999, not {code}")
+    return code
+
+
+def usable_reason(reason: str) -> str:
+    """`reason`, when a client can be told it with a code. Raises `ValueError`."""
+    said = reason.encode()
+    # SDKs take no reason, and one that is JSON, for something else than what the code says.
+    if not 1 <= len(said) <= MAX_REASON or is_json(said):
+        raise ValueError(f"the reason for closing is text of 1 to {MAX_REASON} bytes that is not JSON, not {reason!r}")
+    return reason
 
 
 class CloseCode(IntEnum):

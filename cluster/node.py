@@ -23,6 +23,7 @@ from .peers import (
     Leaving,
     Message,
     MessageClients,
+    Order,
     Peers,
     SubscribeClients,
     Survey,
@@ -31,7 +32,7 @@ from .peers import (
     encode,
 )
 from .presence import Changed, Whole
-from .registry import Clients
+from .registry import Clients, ConnectedClient
 from .session.codes import CLOSE_INSUFFICIENT_STATE, UNSUBSCRIBED
 from .session.commands import Disconnect
 from .stream import Position, Publication, Retention
@@ -221,22 +222,14 @@ class Node(Subscriber):
                 self._gone(message.node)
             case Survey():
                 self._hub.spawn(self._answer(message), "answer")
-            case DisconnectClients():
-                for client in self.clients.matching(message.target):
-                    if client.client_id not in message.keep:
-                        client.close(Disconnect(message.code, message.reason))
-            case SubscribeClients():
-                for client in self.clients.matching(message.target):
-                    client.subscribe(message)
-            case UnsubscribeClients():
-                for client in self.clients.matching(message.target):
-                    for channel in [message.channel] if message.channel else list(client.channels):
-                        client.unsubscribe(channel, UNSUBSCRIBED)
             case Cleared():
                 self._hub.forget(message.channel)
-            case MessageClients():
+            case DisconnectClients() | SubscribeClients() | UnsubscribeClients() | MessageClients():
                 for client in self.clients.matching(message.target):
-                    client.message(message.data)
+                    try:
+                        _carry_out(message, client)
+                    except Exception:
+                        logger.exception("a client did not take an order: the others still do")
         for answers in self._surveys.values():
             answers.wake()
 
@@ -279,6 +272,20 @@ class Node(Subscriber):
                         reached.set_result(None)
                 elif not reached.done():
                     self._waiting.append((top, reached))
+
+
+def _carry_out(order: Order, client: ConnectedClient) -> None:
+    match order:
+        case DisconnectClients():
+            if client.client_id not in order.keep:
+                client.close(Disconnect(order.code, order.reason))
+        case SubscribeClients():
+            client.subscribe(order)
+        case UnsubscribeClients():
+            for channel in [order.channel] if order.channel else list(client.channels):
+                client.unsubscribe(channel, UNSUBSCRIBED)
+        case MessageClients():
+            client.message(order.data)
 
 
 class _Answers:

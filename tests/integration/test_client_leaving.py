@@ -253,6 +253,19 @@ async def test_a_client_that_is_refused_keeps_none_of_its_channels(hub: Hub, mon
     client.leave()
 
 
+async def test_a_client_that_cannot_be_told_why_it_is_closed_leaves_nothing_behind(hub: Hub) -> None:
+    class Broken(Written):
+        def close(self, code: int, reason: str) -> None:
+            raise RuntimeError("as it is in this test")
+
+    outlet = Broken()
+    client = connected(hub, outlet, *CHANNELS)
+    await until(lambda: outlet.reply(1), "it is connected")
+    with pytest.raises(RuntimeError, match="in this test"):
+        client.close(CLOSE_FORCED)
+    await nothing_left(hub)
+
+
 async def test_a_function_that_takes_long_ends_with_its_client(hub: Hub) -> None:
     outlet = Written()
     client = connected(hub, outlet)

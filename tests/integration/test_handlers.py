@@ -35,6 +35,18 @@ from tests.waiting import until
 from .protocol import Ended, ProtocolClient, Socket, opened
 from .serving import serving
 
+UNUSABLE = [
+    (1000, "done"),
+    (1006, "x"),
+    (2999, "x"),
+    (5000, "x"),
+    (4500, ""),
+    (4500, "banned because " + "x" * 130),
+    (4500, "é" * 62),
+    (4500, "123"),
+    (4500, '{"reconnect": true}'),
+]
+"""Codes and reasons that cannot be sent, or that SDKs take for something else."""
 SECRET = "a secret that is long enough for HS256 and its tests"
 
 
@@ -246,6 +258,23 @@ class TestRpc:
         async with connected(hub) as client:
             await client.write('{"id": 9, "rpc": {"method": "leave"}}')
             assert await client.end() == (4999, "you wanted it")
+
+    @pytest.mark.parametrize(("code", "reason"), UNUSABLE)
+    async def test_a_handler_is_told_what_no_client_can_be_closed_with(self, hub: Hub, code: int, reason: str) -> None:
+        refused = []
+
+        @hub.rpc("leave")
+        async def leave() -> None:
+            try:
+                raise Disconnection(code, reason)
+            except ValueError as error:
+                refused.append(str(error))
+                raise Disconnection(4500, "banned") from error
+
+        async with connected(hub) as client:
+            await client.write('{"id": 9, "rpc": {"method": "leave"}}')
+            assert await client.end() == (4500, "banned")
+        assert [("3000 to 4999" in said or "1 to 123 bytes" in said) for said in refused] == [True]
 
     def test_a_name_is_taken_once(self, hub: Hub) -> None:
         hub.rpc("one")(lambda: 1)
@@ -563,6 +592,16 @@ class TestClientele:
             assert await ann.end() == (4500, "enough")
             await open_hub.clients.subscribe("bob", "news")
             assert (await bob.push())["channel"] == "news"
+
+    @pytest.mark.parametrize(("code", "reason"), UNUSABLE)
+    async def test_the_application_is_told_what_no_client_can_be_closed_with(
+        self, open_hub: Hub, code: int, reason: str
+    ) -> None:
+        async with connected(open_hub) as client:
+            with pytest.raises(ValueError, match=r"3000 to 4999|1 to 123 bytes"):
+                await open_hub.clients.disconnect("ann", code=code, reason=reason)
+            await open_hub.clients.disconnect("ann", code=4999, reason="é" * 61)
+            assert await client.end() == (4999, "é" * 61)
 
     async def test_the_application_sends_a_user_a_message(self, open_hub: Hub) -> None:
         async with (

@@ -69,6 +69,19 @@ async def carried_out(order: Message, by: Worker, *everywhere: Worker) -> None:
         await worker.node.fence()
 
 
+async def test_an_order_that_fails_for_one_client_reaches_the_others() -> None:
+    class Broken(Client):
+        def close(self, why: Disconnect) -> None:
+            raise RuntimeError("as it is in this test")
+
+    async with workers(1) as (one,):
+        before, after = Client("x"), Client("z")
+        for client in (before, Broken("y"), after):
+            one.node.clients.add(client)
+        await carried_out(DisconnectClients(Target("ann"), 4000, "enough"), one, one)
+        assert before.closed == after.closed == [Disconnect(4000, "enough")]
+
+
 async def test_a_message_reaches_a_user_wherever_she_is_and_nobody_else() -> None:
     async with workers(2) as (one, two):
         here, there, other = Client("x"), Client("y"), Client("z", user="bob")
