@@ -12,12 +12,13 @@ from collections.abc import Collection, Coroutine, Mapping
 from math import inf
 from typing import Any, Protocol
 
-from .access import ChannelOptions, Grant, terms
+from .access import Grant, terms
 from .audience import Subscriber
 from .backend import Caller
 from .errors import ClusterError
 from .framing import Framing
 from .hub import check_public
+from .orders import grant_of, request_of
 from .peers import SubscribeClients
 from .service import Service, outcome_of, payload, publications, seconds_until
 from .session import codes
@@ -36,7 +37,8 @@ from .session.commands import (
     raw,
 )
 from .session.outcomes import Connected, Outcome, Subscribed
-from .session.session import Session, Step
+from .session.session import Session
+from .session.step import Step
 from .stream import Position
 
 logger = logging.getLogger(__name__)
@@ -70,6 +72,7 @@ class Client(Subscriber):
         "_gone",
         "_held",
         "_known",
+        "_orders",
         "_outlet",
         "_service",
         "_tasks",
@@ -94,6 +97,8 @@ class Client(Subscriber):
         self._attached: tuple[str, ...] = ()
         self._entering: tuple[str, ...] = ()
         self._held: list[Any] | None = None
+        self._orders: dict[str, SubscribeClients | None] = {}
+        """What the server wants it subscribed to and has not reached yet; None: not any more."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._gone = False
@@ -130,12 +135,22 @@ class Client(Subscriber):
             self._take(self.session.close(why))
 
     def subscribe(self, order: SubscribeClients) -> None:
-        if not self._gone:
-            self._spawn(self._obey(order))
+        channel = order.channel
+        if self._gone:
+            return
+        if channel in self._orders:
+            self._orders[channel] = self._orders[channel] or order
+        elif channel not in (*self._attached, *self._entering):
+            self._orders[channel] = order
+            self._spawn(self._obey(channel))
 
     def unsubscribe(self, channel: str, why: Unsubscribe) -> None:
-        if not self._gone:
-            self._take(self.session.unsubscribe(channel, why))
+        if self._gone:
+            return
+        for ended in [channel] if channel else [*self.session.channels, *self._orders]:
+            if ended in self._orders:
+                self._orders[ended] = None
+            self._take(self.session.unsubscribe(ended, why))
 
     def message(self, data: bytes) -> None:
         if not self._gone:
@@ -290,25 +305,25 @@ class Client(Subscriber):
         finally:
             self._entering = tuple(other for other in self._entering if other != channel)
 
-    async def _obey(self, order: SubscribeClients) -> None:
-        """Subscribe because the server wants it."""
-        if order.channel in (*self._attached, *self._entering):
-            return
-        try:
-            options = _ordered(self._service.options(order.channel), order)
-            grant = Grant(options, order.expire_at, raw(order.info), raw(order.data))
-            request = SubscribeRequest(order.channel)
-            if order.since is not None:
-                request.recover, (request.epoch, request.offset) = True, order.since
-            subscribed = await self._enter(self._caller(), request, grant)
-        except ClusterError as error:
-            logger.warning("a client was not subscribed to %r: %s", order.channel, error)
-            return
-        if self._gone:
-            self._detach(*self._attached)
-            return
-        self._take(self.session.subscribe(order.channel, subscribed, _now(), request.offset))
-        self._watch(order.channel, subscribed)
+    async def _obey(self, channel: str) -> None:
+        """Subscribe because the server wants it, unless by then it has ended that."""
+        while (order := self._orders[channel]) is not None:
+            request, subscribed = request_of(order), None
+            try:
+                grant = grant_of(order, self._service.options(channel))
+                subscribed = await self._enter(self._caller(), request, grant)
+            except ClusterError as error:
+                logger.warning("a client was not subscribed to %r: %s", channel, error)
+            if self._gone:
+                self._detach(*self._attached)
+                return
+            if self._orders[channel] is order:
+                if subscribed is not None:
+                    self._take(self.session.subscribe(channel, subscribed, _now(), request.offset))
+                    self._watch(channel, subscribed)
+                break
+            self._detach(channel)
+        del self._orders[channel]
 
     def _caller(self) -> Caller:
         return self._known._replace(info=self.session.info)
@@ -379,18 +394,3 @@ class Client(Subscriber):
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _ordered(options: ChannelOptions, order: SubscribeClients) -> ChannelOptions:
-    """What the channel offers to a client that the server subscribes."""
-    if order.presence is not None:
-        options = options._replace(presence=order.presence)
-    if order.join_leave is not None:
-        options = options._replace(join_leave=order.join_leave)
-    if order.recoverable and options.recovery == "off":
-        options = options._replace(recovery="stream")
-    elif order.recoverable is False:
-        options = options._replace(recovery="off")
-    if order.positioned is not None:
-        options = options._replace(positioned=order.positioned)
-    return options

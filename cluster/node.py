@@ -282,8 +282,7 @@ def _carry_out(order: Order, client: ConnectedClient) -> None:
         case SubscribeClients():
             client.subscribe(order)
         case UnsubscribeClients():
-            for channel in [order.channel] if order.channel else list(client.channels):
-                client.unsubscribe(channel, UNSUBSCRIBED)
+            client.unsubscribe(order.channel, UNSUBSCRIBED)
         case MessageClients():
             client.message(order.data)
 

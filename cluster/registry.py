@@ -36,7 +36,10 @@ class ConnectedClient(Protocol):
         """Subscribe it by order of the server; nothing happens where that cannot be."""
 
     def unsubscribe(self, channel: str, why: Unsubscribe) -> None:
-        """End a subscription by order of the server; nothing happens when there is none."""
+        """End a subscription by order of the server, also one that is being made; nothing happens when there is none.
+
+        An empty `channel` stands for all of them.
+        """
 
     def message(self, data: bytes) -> None:
         """Send it JSON that belongs to no channel."""

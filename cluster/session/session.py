@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import ceil, inf
 
@@ -39,21 +38,8 @@ from .commands import (
 )
 from .outcomes import Connected, Outcome, Refreshed, Result, Sent, Subscribed
 from .pings import Pings
+from .step import Step
 from .subscriptions import Subscription, announcement, result, seconds, subscription
-
-
-@dataclass(slots=True)
-class Step:
-    """What its owner is to do for a session now, in this order."""
-
-    replies: list[bytes] = field(default_factory=list)
-    """To be joined and written."""
-    left: list[str] = field(default_factory=list)
-    """Channels that are no longer the client's, or never came to be."""
-    request: Request | None = None
-    """To be done for the client; the outcome goes to `finish`."""
-    close: Disconnect | None = None
-    """End the connection once the replies are written. Nothing follows."""
 
 
 class _State(Enum):
@@ -127,6 +113,12 @@ class Session:
     @property
     def connected(self) -> bool:
         return self._state is _State.CONNECTED
+
+    @property
+    def channels(self) -> list[str]:
+        """What it is subscribed to, and what it has just asked for."""
+        asked = self._command.subscribe if self._command else None
+        return [*self.subscriptions, *([asked.channel] if asked else [])]
 
     @property
     def deadline(self) -> float:

@@ -53,6 +53,18 @@ def lose(hub: Hub, channel: str) -> None:
     live.take(Publication(channel, "another", 1, 2, "id", b'"behind the gap"'), 0.0)
 
 
+def held_up(hub: Hub) -> asyncio.Event:
+    """Nobody comes into a channel that is new to the worker until this is set."""
+    subscribe, go_on = hub.bus.subscribe, asyncio.Event()
+
+    async def slow(channel: str) -> Position:
+        await go_on.wait()
+        return await subscribe(channel)
+
+    hub.bus.subscribe = slow  # type: ignore[method-assign]
+    return go_on
+
+
 async def settle() -> None:
     """Let what was delivered be written."""
     for _ in range(20):
@@ -217,6 +229,54 @@ class TestOrders:
         assert [publication["offset"] for publication in pushes(outlet, "pub")] == [2, 3, 4, 5]
         client.unsubscribe("room:a", UNSUBSCRIBED)
         assert pushes(outlet, "unsubscribe") == [{"code": 2000, "reason": "server unsubscribe"}]
+        client.leave()
+        await nothing_left(hub)
+
+    async def test_what_is_ended_before_it_has_begun_does_not_begin(
+        self, hub: Hub, client: Client, outlet: Written
+    ) -> None:
+        client.subscribe(SubscribeClients(Target("ann"), "room:a"))
+        client.unsubscribe("room:a", UNSUBSCRIBED)
+        await until(lambda: not client._tasks, "it was tried")
+        assert list(client.channels) == []
+        await hub.publish("room:a", 1)
+        await settle()
+        assert outlet.messages[1:] == []
+        client.subscribe(SubscribeClients(Target("ann"), "room:a"))
+        await until(lambda: pushes(outlet, "join"), "it is subscribed later")
+        client.leave()
+        await nothing_left(hub)
+
+    async def test_what_is_ended_may_be_wanted_again_at_once(self, hub: Hub, client: Client, outlet: Written) -> None:
+        go_on = held_up(hub)
+        client.subscribe(SubscribeClients(Target("ann"), "room:a", data=b'"first"'))
+        await until(lambda: client._entering, "it is on the way")
+        client.unsubscribe("room:a", UNSUBSCRIBED)
+        client.subscribe(SubscribeClients(Target("ann"), "room:a", data=b'"second"'))
+        client.subscribe(SubscribeClients(Target("ann"), "room:a", data=b'"third"'))
+        go_on.set()
+        await until(lambda: not client._tasks, "it was done")
+        assert [subscribe["data"] for subscribe in pushes(outlet, "subscribe")] == ["second"]
+        assert list(client.channels) == ["room:a"]
+        client.leave()
+        await nothing_left(hub)
+
+    async def test_all_channels_are_also_those_it_is_not_in_yet(
+        self, hub: Hub, client: Client, outlet: Written
+    ) -> None:
+        await answer(client, outlet, 2, subscribe={"channel": "cache:c"})
+        go_on = held_up(hub)
+        client.subscribe(SubscribeClients(Target("ann"), "room:a"))
+        command(client, 3, subscribe={"channel": "room:b"})
+        await until(lambda: len(client._entering) == 2, "both are on the way")
+        await hub.clients.unsubscribe("ann", "")
+        await hub._running_service().node.fence()
+        go_on.set()
+        await until(lambda: outlet.reply(3) and not client._tasks, "both were tried")
+        assert list(client.channels) == []
+        ended = [message["push"]["channel"] for message in outlet.messages if "unsubscribe" in message.get("push", ())]
+        assert sorted(ended) == ["cache:c", "room:b"]
+        assert pushes(outlet, "subscribe") == []
         client.leave()
         await nothing_left(hub)
 

@@ -11,7 +11,8 @@ from cluster.session.checks import SessionLimits
 from cluster.session.codec import JSON
 from cluster.session.commands import Disconnect
 from cluster.session.outcomes import Connected, Outcome, Subscribed
-from cluster.session.session import Session, Step
+from cluster.session.session import Session
+from cluster.session.step import Step
 from cluster.stream import Position
 
 ID = "a-client"

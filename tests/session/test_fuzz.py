@@ -35,7 +35,8 @@ from cluster.session.commands import (
     UnsubscribeResult,
 )
 from cluster.session.outcomes import Connected, Outcome, Refreshed, Sent
-from cluster.session.session import Session, Step
+from cluster.session.session import Session
+from cluster.session.step import Step
 
 from .client import PLACE
 from .fuzz import frames, mutated

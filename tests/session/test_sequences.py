@@ -27,7 +27,7 @@ from cluster.session.commands import (
     UnsubscribeResult,
 )
 from cluster.session.outcomes import Connected, Outcome, Refreshed, Sent, Subscribed
-from cluster.session.session import Step
+from cluster.session.step import Step
 from cluster.stream import Position
 
 from .client import Client
