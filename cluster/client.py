@@ -20,7 +20,7 @@ from .framing import Framing
 from .hub import check_public
 from .orders import grant_of, request_of
 from .peers import SubscribeClients
-from .service import Service, outcome_of, payload, publications, seconds_until
+from .service import Room, Service, outcome_of, payload, publications, seconds_until
 from .session import codes
 from .session.codes import closing, refused
 from .session.commands import (
@@ -232,7 +232,7 @@ class Client(Subscriber):
                     caller = self._caller()
                     options = self._service.options(channel)
                     grant = await self._service.backend.authorize(channel, options, caller, request)
-                    return await self._enter(caller, request, grant)
+                    return await self._enter(caller, request, grant, self._service.room())
                 case _:
                     return await self._service.answer(request, self.session, self.framing.codec, self._caller())
         except Exception as error:
@@ -245,7 +245,7 @@ class Client(Subscriber):
         self._known = caller
         if len(identity.subs) > self._service.limits.session.max_channels:
             raise closing(codes.CLOSE_CHANNEL_LIMIT)
-        subs = {}
+        subs, room = {}, self._service.room()
         if identity.subs:
             # What is delivered before all of them are entered comes after the reply.
             self._held, self.deliver = [], self._hold  # type: ignore[method-assign]
@@ -253,7 +253,7 @@ class Client(Subscriber):
             for channel, grant in identity.subs.items():
                 asked = request.subs.get(channel) or SubscribeRequest()
                 asked.channel = channel
-                subs[channel] = await self._enter(caller, asked, grant)
+                subs[channel] = await self._enter(caller, asked, grant, room)
             data = payload(self.framing.codec, identity.data)
         except BaseException:
             self._detach(*self._attached)
@@ -261,9 +261,9 @@ class Client(Subscriber):
         expires = seconds_until(identity.expire_at)
         return Connected(caller.user, caller.info, expires, data, subs, self._service.version)
 
-    async def _enter(self, caller: Caller, request: SubscribeRequest, grant: Grant) -> Subscribed:
+    async def _enter(self, caller: Caller, request: SubscribeRequest, grant: Grant, room: Room) -> Subscribed:
         """Subscribe at the hub and in presence. Between the end of it and the first delivery lies no `await`."""
-        channel, options, limits = request.channel, grant.options, self._service.limits
+        channel, options = request.channel, grant.options
         check_public(channel)
         if channel in self._attached or channel in self._entering:
             raise refused(codes.ALREADY_SUBSCRIBED)
@@ -279,12 +279,11 @@ class Client(Subscriber):
                 channel,
                 self,
                 Position(request.epoch, request.offset) if recover else None,
-                limit=limits.publications,
+                limit=self._service.limits.publications,
                 newest=options.recovery == "cache",
             )
             self._attached += (channel,)
-            size = sum(len(missed.data or b"") for missed in caught.publications)
-            recovered = bool(caught.recovered) and size <= limits.answer_bytes
+            recovered = bool(caught.recovered) and room.take(caught.publications)
             missed = caught.publications if recovered else []
             return Subscribed(
                 ttl=seconds_until(grant.expire_at),
@@ -311,7 +310,7 @@ class Client(Subscriber):
             request, subscribed = request_of(order), None
             try:
                 grant = grant_of(order, self._service.options(channel))
-                subscribed = await self._enter(self._caller(), request, grant)
+                subscribed = await self._enter(self._caller(), request, grant, self._service.room())
             except ClusterError as error:
                 logger.warning("a client was not subscribed to %r: %s", channel, error)
             if self._gone:

@@ -81,6 +81,24 @@ class ServiceLimits(NamedTuple):
         return self.queue_bytes * 3 // 4
 
 
+class Room:
+    """Bytes there are for what was missed in one answer, however many channels it is about."""
+
+    AROUND = 64
+    """Bytes around the payload of one publication."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def take(self, missed: list[stream.Publication]) -> bool:
+        """Whether all of it fits; only then it takes room."""
+        size = sum(len(publication.data or b"") + self.AROUND for publication in missed)
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+
 class Service:
     """What clients are served with."""
 
@@ -112,6 +130,10 @@ class Service:
             node=self.node.id if emulated else "",
             jitter=random.random(),
         )
+
+    def room(self) -> Room:
+        """For what a client missed, in the next answer to it."""
+        return Room(self.limits.answer_bytes)
 
     def options(self, channel: str) -> ChannelOptions:
         """What `channel` offers. Raises `ReplyError`, `ChannelError`."""

@@ -12,7 +12,9 @@ import pytest
 from cluster import Hub
 from cluster.client import Client
 from cluster.content import Content, pack
+from cluster.framing import STREAM
 from cluster.peers import SubscribeClients, Target
+from cluster.session.codec import JSON
 from cluster.session.codes import UNSUBSCRIBED
 from cluster.stream import History, Position, Publication
 from tests.waiting import until
@@ -180,6 +182,34 @@ async def test_more_than_fits_an_answer_is_not_recovered(hub: Hub, client: Clien
     assert found["subscribe"]["was_recovering"]
     assert "publications" not in found["subscribe"]
     assert found["subscribe"]["offset"] == 20
+
+
+@pytest.mark.parametrize(("queue", "channels", "size"), [(1 << 20, 2, 6200), (10_000, 4, 1)], ids=["large", "small"])
+async def test_what_several_channels_have_missed_fits_one_answer(
+    hub: Hub, queue: int, channels: int, size: int
+) -> None:
+    """An answer that is too large for the queue would close the client each time it comes back."""
+    service = hub._running_service()
+    service.limits = service.limits._replace(queue_bytes=queue)
+    names = [f"room:{number}" for number in range(channels)]
+    for name in names:
+        for _ in range(100):
+            await hub.publish(name, "x" * size)
+    outlet = Written()
+    client = Client(service, service.session(JSON, emulated=True), STREAM[JSON], outlet, {})
+    missed = {name: {"recover": True, "epoch": "", "offset": 0} for name in names}
+    command(client, 1, connect={"data": names, "subs": missed})
+    await until(lambda: outlet.reply(1), "it is connected")
+    subs = outlet.messages[0]["connect"]["subs"]
+    assert len(json.dumps(outlet.messages[0], separators=(",", ":"))) < queue
+    first, *others = (subs[name] for name in names)
+    assert first["recovered"]
+    assert (first.get("offset", 0), len(first["publications"])) == (0, 100)
+    for other in others:
+        assert other["was_recovering"]
+        assert not other.keys() & {"recovered", "publications"}
+        assert other["offset"] == 100
+    client.leave()
 
 
 async def test_history_from_both_ends(hub: Hub, client: Client, outlet: Written) -> None:
