@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from .access import Grant, terms
 from .audience import Subscriber
 from .backend import Caller
-from .errors import ClusterError
+from .errors import ClusterError, Disconnection
 from .framing import Framing
 from .hub import check_public
 from .orders import grant_of, request_of
@@ -311,6 +311,9 @@ class Client(Subscriber):
             try:
                 grant = grant_of(order, self._service.options(channel))
                 subscribed = await self._enter(self._caller(), request, grant, self._service.room())
+            except Disconnection as error:
+                self.close(Disconnect(error.code, error.reason))
+                return
             except ClusterError as error:
                 logger.warning("a client was not subscribed to %r: %s", channel, error)
             if self._gone:

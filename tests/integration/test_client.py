@@ -262,6 +262,16 @@ class TestOrders:
         client.leave()
         await nothing_left(hub)
 
+    async def test_who_cannot_be_told_what_was_missed_is_closed(
+        self, hub: Hub, client: Client, outlet: Written
+    ) -> None:
+        await hub.publish_bytes("room:a", pack(Content(b"\xff", binary=True)))
+        client.subscribe(SubscribeClients(Target("ann"), "room:a", since=Position("", 0)))
+        await until(lambda: not client._tasks, "it was tried")
+        assert outlet.closed == (3506, "inappropriate protocol")
+        assert pushes(outlet, "subscribe") == []
+        await nothing_left(hub)
+
     async def test_what_is_ended_before_it_has_begun_does_not_begin(
         self, hub: Hub, client: Client, outlet: Written
     ) -> None:
