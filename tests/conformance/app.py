@@ -19,6 +19,7 @@ OPEN: dict[str, Any] = {
 # First comes what is more special: the pattern of the default channels fits every name without a colon.
 hub.channel("smallhistory:{name}", history=Retention(2, 300), recovery="stream", **OPEN)
 hub.channel("recovery:{name}", history=Retention(100, 300), recovery="stream", **OPEN)
+hub.channel("newest:{name}", history=Retention(10, 300), recovery="cache", **OPEN)
 hub.channel(
     "{name}",
     history=Retention(100, 300),

@@ -264,6 +264,34 @@ async def test_what_a_client_sends_may_reach_any_worker(world: World, transport:
     assert by_worker.total() > by_worker[own], "all of it was sent to the worker that has the client"
 
 
+@transports
+async def test_who_comes_to_a_channel_with_a_cache_gets_the_newest(world: World, transport: Transport) -> None:
+    channel = f"newest:{transport}"
+    await world.publish(channel, 1, 2, 3)
+    ann = await world.connected("ann", transport)
+    subscribed = await ann.subscribe(channel, since={"offset": 0, "epoch": ""})
+    assert (subscribed["wasRecovering"], subscribed["recovered"]) == (True, True)
+    await world.publish(channel, 4)
+    await ann.told("publication", channel=channel, data=4)
+    assert ann.read(channel) == [3, 4]
+
+
+@transports
+async def test_who_has_a_state_is_asked_for_it_until_what_follows_it_is_known(
+    world: World, transport: Transport
+) -> None:
+    channel = f"recovery:state-{transport}"
+    await world.publish(channel, 1, 2, 3)
+    epoch = (await world.api("history", channel=channel, limit=0))["epoch"]
+    ann = await world.connected("ann", transport)
+    states = [{"offset": 1, "epoch": "of a log that is no more"}, {"offset": 1, "epoch": epoch}]
+    subscribed = await ann.subscribe(channel, states=states)
+    assert len(ann.heard("state", channel=channel)) == 2
+    assert subscribed["recovered"]
+    await ann.told("publication", channel=channel, data=3)
+    assert ann.read(channel) == [2, 3]
+
+
 async def test_tokens_are_renewed_and_nobody_notices(world: World) -> None:
     people = {transport: world.person("ann", transport, valid=SHORT) for transport in TRANSPORTS}
     for transport, person in people.items():

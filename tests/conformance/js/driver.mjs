@@ -53,9 +53,12 @@ class Client {
   disconnect = () => this.sdk.disconnect();
   token = ({ id, token }) => this.wanted.get(id)(token);
 
-  subscribe = ({ channel, withToken }) => {
+  // `states` are what its getState finds, one after another.
+  subscribe = ({ channel, withToken, states, ...options }) => {
+    const getToken = withToken && this.getToken;
+    const getState = states && (async () => (this.tell('state')({ channel }), states.shift()));
     const known = this.sdk.getSubscription(channel);
-    const subscription = known ?? this.sdk.newSubscription(channel, withToken ? { getToken: this.getToken } : {});
+    const subscription = known ?? this.sdk.newSubscription(channel, { getToken, getState, ...options });
     if (!known) for (const event of [...OF_A_SUBSCRIPTION, 'error']) subscription.on(event, this.tell(event));
     subscription.subscribe();
   };

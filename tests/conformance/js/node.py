@@ -89,14 +89,14 @@ class JavaScriptClient:
     async def disconnect(self) -> None:
         await self._do("disconnect")
 
-    async def subscribe(self, channel: str, *, with_token: bool = False) -> Event:
-        """What it is told when it is subscribed."""
+    async def subscribe(self, channel: str, *, with_token: bool = False, **options: Any) -> Event:
+        """What it is told when it is subscribed. `options` are the SDK's, or the `states` its getState finds."""
         before = len(self.heard("subscribed", channel=channel))
-        await self.begin_to_subscribe(channel, with_token=with_token)
+        await self.begin_to_subscribe(channel, with_token=with_token, **options)
         return await self.told("subscribed", channel=channel, times=before + 1)
 
-    async def begin_to_subscribe(self, channel: str, *, with_token: bool = False) -> None:
-        await self._do("subscribe", channel=channel, withToken=with_token)
+    async def begin_to_subscribe(self, channel: str, *, with_token: bool = False, **options: Any) -> None:
+        await self._do("subscribe", channel=channel, withToken=with_token, **options)
 
     async def unsubscribe(self, channel: str) -> None:
         await self._do("unsubscribe", channel=channel)
