@@ -217,6 +217,17 @@ def test_a_venv_that_was_moved_is_made_anew(bare: Commands, tmp_path: Path) -> N
     assert "python3 -m venv --clear .venv" in bare.calls()
 
 
+def test_a_venv_of_another_tree_is_left_alone(bare: Commands, tmp_path: Path) -> None:
+    others = tmp_path / "others"
+    others.mkdir()
+    (bare.checkout / ".venv").symlink_to(others)
+
+    assert bare.run("scripts/venv", "run").returncode == 0
+
+    assert list(others.iterdir()) == []
+    assert (bare.checkout / ".venv").is_dir()
+
+
 def test_a_python_that_cannot_make_venvs_is_told_with_the_package_that_helps(bare: Commands) -> None:
     for name in ("python3", "python3.14", "python3.13", "python3.12", "python3.11"):
         bare.add(name, NEW_ENOUGH.format(ensurepip=1))
