@@ -18,7 +18,7 @@ WRITE_DOWN = 'echo "$(basename "$0") $*" >>"$CALLS"\n'
 NEW_ENOUGH = 'case $* in *version_info*[:2]*) echo python3.11 ;; *"import ensurepip"*) exit {ensurepip} ;; esac\n'
 MAKES_VENVS = """
 case $* in "-m venv"*)
-    rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python
+    mkdir -p .venv && rm -rf .venv/* && mkdir .venv/bin && cp "$0" .venv/bin/python
     echo "#!$PWD/.venv/bin/python" >.venv/bin/pip ;;
 esac
 """
@@ -220,11 +220,12 @@ def test_a_venv_that_was_moved_is_made_anew(bare: Commands, tmp_path: Path) -> N
 def test_a_venv_of_another_tree_is_left_alone(bare: Commands, tmp_path: Path) -> None:
     others = tmp_path / "others"
     others.mkdir()
+    (others / "installed").touch()
     (bare.checkout / ".venv").symlink_to(others)
 
     assert bare.run("scripts/venv", "run").returncode == 0
 
-    assert list(others.iterdir()) == []
+    assert list(others.iterdir()) == [others / "installed"]
     assert (bare.checkout / ".venv").is_dir()
 
 
