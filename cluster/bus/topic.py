@@ -94,35 +94,41 @@ class Topic:
         name = f"{self._prefix}-{secrets.token_hex(8)}.fifo"
         attributes = {"FifoQueue": "true", "MessageRetentionPeriod": RETENTION, "VisibilityTimeout": INVISIBLE}
         answer = await self._sqs.create_queue(QueueName=name, Attributes=attributes, tags=_seen_now())
-        queue = Queue(answer["QueueUrl"], "")
+        url, subscribing = answer["QueueUrl"], None
         try:
-            answer = await self._sqs.get_queue_attributes(QueueUrl=queue.url, AttributeNames=["QueueArn"])
+            answer = await self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
             arn = answer["Attributes"]["QueueArn"]
-            await self._sqs.set_queue_attributes(QueueUrl=queue.url, Attributes={"Policy": _policy(arn, self._arn)})
-            answer = await self._sns.subscribe(
-                TopicArn=self._arn,
-                Protocol="sqs",
-                Endpoint=arn,
-                Attributes={"RawMessageDelivery": "true"},
-                ReturnSubscriptionArn=True,
-            )
-            queue = queue._replace(subscription=answer["SubscriptionArn"])
-            await self._sqs.tag_queue(QueueUrl=queue.url, Tags={"subscription": queue.subscription})
+            await self._sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": _policy(arn, self._arn)})
+            subscribing = asyncio.ensure_future(self._subscribe(arn))
+            # Not cancelled with this: nobody would know the subscription that may have come of it.
+            queue = Queue(url, await asyncio.shield(subscribing))
+            await self._sqs.tag_queue(QueueUrl=url, Tags={"subscription": queue.subscription})
         except BaseException:
-            await self._undo(queue)
+            await self._undo(url, subscribing)
             raise
         return queue
 
-    async def _undo(self, queue: Queue) -> None:
+    async def _subscribe(self, queue: str) -> str:
+        """Have the queue of this ARN receive what is published; the ARN of the subscription."""
+        answer = await self._sns.subscribe(
+            TopicArn=self._arn,
+            Protocol="sqs",
+            Endpoint=queue,
+            Attributes={"RawMessageDelivery": "true"},
+            ReturnSubscriptionArn=True,
+        )
+        return str(answer["SubscriptionArn"])
+
+    async def _undo(self, url: str, subscribing: asyncio.Future[str] | None) -> None:
         """Remove what there is of an unfinished queue, as far as that succeeds within GOODBYE."""
         with suppress(*FAILURES):
             async with asyncio.timeout(GOODBYE):
                 try:
-                    if queue.subscription:
-                        await self._sns.unsubscribe(SubscriptionArn=queue.subscription)
+                    if subscribing is not None:
+                        await self._sns.unsubscribe(SubscriptionArn=await subscribing)
                 finally:
                     # A subscription that cannot be removed is no reason to leave a queue that fills.
-                    await self._sqs.delete_queue(QueueUrl=queue.url)
+                    await self._sqs.delete_queue(QueueUrl=url)
 
     async def has(self, queue: Queue) -> bool:
         """Whether `queue` is there and still receives everything."""

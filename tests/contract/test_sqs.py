@@ -109,6 +109,28 @@ async def test_a_bus_that_is_closed_while_its_queue_is_made_leaves_none(
     assert await queues(server) == []
 
 
+async def test_a_bus_that_is_closed_while_its_queue_is_subscribed_leaves_no_subscription(
+    server: Sqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS subscribes it, whether or not anybody waits for the answer."""
+    subscribing: list[asyncio.Task[Any]] = []
+    ask = AioBaseClient._make_api_call
+
+    async def go_on(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
+        asked = asyncio.ensure_future(ask(client, operation, parameters))
+        if operation == "Subscribe":
+            subscribing.append(asked)
+        return await asyncio.shield(asked)
+
+    monkeypatch.setattr(AioBaseClient, "_make_api_call", go_on)
+    async with server.connect():
+        while not subscribing:  # and not later than that
+            await asyncio.sleep(0)
+    await asyncio.wait(subscribing)
+    assert await queues(server) == []
+    assert await subscriptions(server) == 0
+
+
 async def test_the_queue_of_a_dead_worker_is_removed_and_no_other(server: Sqs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqs, "KEEP_INTERVAL", 0.1)
     long_ago = {"seen": str(int(time.time()) - 3600)}
