@@ -387,7 +387,7 @@ async def _until_answered(attempt: Callable[[], Coroutine[Any, Any, T]], what: s
             return await attempt()
         except BusError as error:
             logger.warning("%s: %s; trying again", what, error)
-        except Exception:
+        except Exception:  # a gap that nobody fills any more would hold up its channel for good
             logger.exception("%s failed; trying again", what)
         await asyncio.sleep(pause)
         pause = min(pause * 2, LAST_RETRY)

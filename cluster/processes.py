@@ -74,7 +74,8 @@ class Processes:
             found = programs(self._run_dir)
         except NotRunning:
             return [], []
-        families = self._families({program.pid for program in found})
+        # A program that is not running has PID 0, and so has the parent of the machine's first process.
+        families = self._families({program.pid for program in found if program.pid})
         reports = [_report(program, families.get(program.pid, [])) for program in found]
         return reports, Chronicle(read_events(self._run_dir)).events
 
